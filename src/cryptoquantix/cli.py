@@ -1,0 +1,59 @@
+"""
+``cqx``: arguments, nothing else.
+
+Each command imports its composition root when it is called, so that one process
+never loads what another needs (``cqx risk`` loads no polars).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryptoquantix.core.errors import CryptoquantixError
+
+app = typer.Typer(
+    name="cqx",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The open engine room for systematic crypto trading.",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file (default: cryptoquantix.toml)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run ``cqx``; an expected failure is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except CryptoquantixError as error:
+        sys.stderr.write(f"cqx: {error}\n")
+        raise SystemExit(1) from None
+
+
+def _print(value: object, *, as_json: bool, text: str) -> None:
+    """Print ``value`` as one JSON line, or ``text`` for a person."""
+    sys.stdout.write((json.dumps(value) if as_json else text) + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def version() -> None:
+    """Print the version and the build stamp of this installation."""
+    from cryptoquantix.control.build import build_stamp
+
+    sys.stdout.write(build_stamp() + "\n")
+
+
+@app.callback()
+def _root() -> None:
+    """Keep ``cqx COMMAND`` the shape of the command line, however many there are."""

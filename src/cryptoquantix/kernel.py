@@ -1,0 +1,1 @@
+"""The compile seam; filled in by the next commit."""
