@@ -1,0 +1,22 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA_VARIABLE = "CRYPTOQUANTIX_REAL_DATA"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real market data and recorded payloads, or a skip."""
+    value = os.environ.get(REAL_DATA_VARIABLE)
+    if not value:
+        pytest.skip(f"{REAL_DATA_VARIABLE} is not set: no real data to test with")
+    path = Path(value)
+    if not path.is_dir():
+        pytest.fail(f"{REAL_DATA_VARIABLE} is {value!r}, which is no directory")
+    return path
