@@ -1,0 +1,64 @@
+# Two commands do everything on a fresh clone: `make demo` and `make test`.
+# Both set the project up first: uv (fetched into .uv/ where it is missing), Python 3.12,
+# and every dependency at the version and hash of the lock file.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+CQX := $(VENV)/bin/cqx
+SETUP := $(VENV)/.set-up
+# Where `make demo` finds archive files; empty: a download, or a generated tape.
+DATA ?=
+NAME ?=
+RUNS ?= 20
+
+.PHONY: help demo test test-fast check format bench kill-drill swarm-test lock clean set-up
+
+help: ## what there is to run
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(SETUP) ## the whole path on this machine: data, research, trading, a crash, the kill switch (DATA=PATH: your own archive files)
+	$(CQX) demo $(if $(DATA),--data "$(DATA)")
+
+test: $(SETUP) ## every test
+	$(PYTHON) -m pytest
+
+test-fast: $(SETUP) ## the tests that take seconds
+	$(PYTHON) -m pytest -m "not slow"
+
+check: $(SETUP) ## format, lint, types, contracts, spelling
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --config importlinter.toml --no-logo
+	$(VENV)/bin/codespell src tests docs benchmarks deploy README.md CHANGELOG.md CONTRIBUTING.md
+
+format: $(SETUP) ## put the code into its one format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(SETUP) ## benchmarks against the peers, one JSON line a contender (NAME=ingest: only that one)
+	@for file in $(if $(NAME),benchmarks/$(NAME).py,$(sort $(wildcard benchmarks/*.py))); do $(PYTHON) $$file; done
+
+kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: 5 positions, 20 resting orders
+	$(CQX) drill flash-crash --runs $(RUNS)
+
+swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
+	deploy/swarm-test
+
+lock: $(SETUP) ## pin every dependency anew, with hashes and without the name of any index
+	@compile="$$(scripts/find-uv) pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make lock'"; \
+	eval "$$compile --group build pyproject.toml -o requirements.lock"; \
+	eval "$$compile --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock"
+
+set-up: $(SETUP) ## the virtual environment alone
+
+$(SETUP): requirements-dev.lock requirements-bootstrap.lock pyproject.toml .python-version scripts/set-up scripts/find-uv
+	scripts/set-up
+	@touch $@
+
+clean: ## remove what set-up made; your data in var/ stays
+	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
