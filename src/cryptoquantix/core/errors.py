@@ -13,6 +13,7 @@ Every error this project raises on purpose, as one tree; it handles none.
     │   ├── OrderNotFound         the venue does not know the order
     │   ├── OrderRefused          .reason, ours to fix
     │   └── CredentialsRefused    stop
+    ├── JournalError          not durably written: nothing may be sent
     ├── Halted                no permit for new risk; only an operator clears it
     └── StateCorrupt          what was read back is not what was written
 
@@ -89,6 +90,10 @@ class OrderRefused(VenueError):
 
 class CredentialsRefused(VenueError):
     """The venue does not accept the key, its signature or its rights: stop."""
+
+
+class JournalError(CryptoquantixError):
+    """The journal could not write durably: nothing may be sent."""
 
 
 class Halted(CryptoquantixError):
