@@ -14,6 +14,9 @@ Every error this project raises on purpose, as one tree; it handles none.
     │   ├── OrderRefused          .reason, ours to fix
     │   └── CredentialsRefused    stop
     ├── JournalError          not durably written: nothing may be sent
+    ├── DaemonError
+    │   ├── DaemonUnreachable     no answer: what was asked may or may not be done
+    │   └── DaemonRefused         it answered, and said no
     ├── Halted                no permit for new risk; only an operator clears it
     └── StateCorrupt          what was read back is not what was written
 
@@ -94,6 +97,18 @@ class CredentialsRefused(VenueError):
 
 class JournalError(CryptoquantixError):
     """The journal could not write durably: nothing may be sent."""
+
+
+class DaemonError(CryptoquantixError):
+    """A request to the risk daemon's API did not succeed."""
+
+
+class DaemonUnreachable(DaemonError):
+    """The risk daemon did not answer."""
+
+
+class DaemonRefused(DaemonError):
+    """The risk daemon answered and refused."""
 
 
 class Halted(CryptoquantixError):
