@@ -1,0 +1,194 @@
+"""
+The last checks before an order is journalled; it changes no order and sends none.
+
+Nothing here may stop a :class:`Reduction` but the duplicate check: what keeps us from
+entering (permit, throttle, collar, leverage) must never keep us from leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from cryptoquantix.control.permit import Permit
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.instrument import Instrument
+from cryptoquantix.core.order import Increase, Reduction
+from cryptoquantix.core.quantity import from_steps
+
+# Half of Binance USD-M's 300 orders in ten seconds an account: the daemon's emergency
+# orders need the other half. The half of its 1 200 a minute is the bound of the
+# setting ``orders_per_minute_max``.
+ORDERS_PER_TEN_SECONDS_MAX: Final = 150
+
+_STAMP: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """The numbers an order is held against, from the settings."""
+
+    leverage_max: Decimal
+    price_collar_fraction: Decimal
+    orders_per_minute_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What the world looks like to an order at the moment it is checked.
+
+    ``gross_quote`` is the account's gross exposure at mark with every unfinished
+    increase counted as filled; ``reference_price`` the price the target was made
+    at; ``sent_monotonic_ns`` when orders were sent lately; ``known_ids`` every client
+    order id ever journalled.
+    """
+
+    instrument: Instrument
+    mark_price: Decimal | None
+    reference_price: Decimal
+    equity_quote: Decimal
+    gross_quote: Decimal
+    sent_monotonic_ns: tuple[int, ...]
+    known_ids: Container[str]
+    permit: Permit | None
+    monotonic_now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """An order that passed every check; only :func:`check_order` makes one."""
+
+    order: Increase | Reduction
+    stamp: object = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.stamp is not _STAMP:
+            msg = "only check_order approves an order"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An order that must not be sent, and why, in one sentence."""
+
+    order: Increase | Reduction
+    reason: str
+
+
+def check_order(
+    order: Increase | Reduction, around: Surroundings, settings: LimitSettings
+) -> Approved | Refused:
+    """
+    Return the order approved, or the first reason against it.
+
+    A permit that is live here is not enough to send: the sender asks again at the
+    moment the bytes are written.
+    """
+    reason = _duplicate(order, around)
+    if isinstance(order, Increase):
+        reason = (
+            reason
+            or _permit(around)
+            or _throttle(around, settings)
+            or _size(order, around)
+            or _collar(around, settings)
+            or _leverage(order, around, settings)
+        )
+    return Refused(order, reason) if reason else Approved(order, _STAMP)
+
+
+def leverage_room_lots(
+    around: Surroundings, settings: LimitSettings, freed_quote: Decimal = Decimal(0)
+) -> int:
+    """
+    Return the lots that still fit under the leverage cap, toward zero.
+
+    Parameters
+    ----------
+    around : Surroundings
+        Where the account stands.
+    settings : LimitSettings
+        The cap.
+    freed_quote : Decimal, quote
+        Exposure to leave out of the account's gross.
+    """
+    if not _is_positive(around.mark_price) or not _is_positive(around.equity_quote):
+        return 0
+    assert around.mark_price is not None, "a positive mark is one"
+    room = settings.leverage_max * around.equity_quote - (
+        around.gross_quote - freed_quote
+    )
+    lot_quote = around.instrument.lot_size * around.mark_price
+    return max(0, int(room / lot_quote))
+
+
+def _duplicate(order: Increase | Reduction, around: Surroundings) -> str:
+    if order.client_order_id in around.known_ids:
+        return f"client order id {order.client_order_id} was used before"
+    return ""
+
+
+def _permit(around: Surroundings) -> str:
+    if around.permit is None:
+        return "no permit: the risk daemon has not answered"
+    if around.permit.allows_increase(around.monotonic_now_ns):
+        return ""
+    answer = around.permit.answer
+    return (
+        f"no live permit to trade (last answer: {answer.mode}) {answer.reason}".strip()
+    )
+
+
+def _throttle(around: Surroundings, settings: LimitSettings) -> str:
+    for seconds, most in (
+        (10, ORDERS_PER_TEN_SECONDS_MAX),
+        (60, settings.orders_per_minute_max),
+    ):
+        since = around.monotonic_now_ns - seconds * NS_PER_SECOND
+        sent = sum(1 for time_ns in around.sent_monotonic_ns if time_ns > since)
+        if sent >= most:
+            return f"{sent} orders in {seconds} s, at most {most} are allowed"
+    return ""
+
+
+def _size(order: Increase, around: Surroundings) -> str:
+    most = around.instrument.size_market_max_lots
+    if 0 < most < order.size_lots:
+        return f"{order.size_lots} lots exceed the venue's {most} for one market order"
+    return ""
+
+
+def _collar(around: Surroundings, settings: LimitSettings) -> str:
+    mark, reference = around.mark_price, around.reference_price
+    if not _is_positive(mark) or not _is_positive(reference):
+        return f"no price to hold the target against (mark {mark}, target {reference})"
+    assert mark is not None, "a positive mark is one"
+    away = abs(mark / reference - 1)
+    if away > settings.price_collar_fraction:
+        return (
+            f"mark {mark} is {away:.2%} from the target's price {reference}, "
+            f"beyond the collar of {settings.price_collar_fraction:.2%}"
+        )
+    return ""
+
+
+def _leverage(order: Increase, around: Surroundings, settings: LimitSettings) -> str:
+    assert around.mark_price is not None, "the collar comes first"
+    if not _is_positive(around.equity_quote):
+        return f"equity is {around.equity_quote}"
+    size = from_steps(order.size_lots, around.instrument.lot_size)
+    gross = around.gross_quote + size * around.mark_price
+    if gross > settings.leverage_max * around.equity_quote:
+        return (
+            f"gross exposure would be {gross:.2f}, beyond {settings.leverage_max} × "
+            f"equity {around.equity_quote:.2f}"
+        )
+    return ""
+
+
+def _is_positive(value: Decimal | None) -> bool:
+    """Return whether ``value`` is a number above zero; NaN and infinity are not."""
+    return value is not None and value.is_finite() and value > 0
