@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import asdict
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from cryptoquantix.control.status import Alarm, RiskState, Sample
 from cryptoquantix.core.errors import DaemonRefused, DaemonUnreachable
 from cryptoquantix.risk_client.operator import OperatorClient
 
@@ -44,9 +46,9 @@ async def url(daemon):
 async def test_each_order_carries_who_and_why(daemon, url) -> None:
     async with OperatorClient(url, "secret") as client:
         for verb in ("halt", "flatten", "rearm"):
-            daemon.reply = web.json_response({"ok": True, "state": "X"})
+            daemon.reply = web.json_response({"ok": True, "state": "LOCKED"})
             answer = await getattr(client, verb)(who="ada", reason="a test")
-            assert answer["state"] == "X"
+            assert answer is RiskState.LOCKED
     assert [path for _, path, _ in daemon.calls] == [
         "/v1/halt",
         "/v1/flatten",
@@ -71,7 +73,7 @@ async def test_a_wrong_token_is_said(url) -> None:
 async def test_something_else_on_the_port_is_said(daemon, url) -> None:
     daemon.reply = web.Response(text="<html>hello</html>")
     async with OperatorClient(url, "secret") as client:
-        with pytest.raises(DaemonRefused, match="no risk daemon"):
+        with pytest.raises(DaemonRefused, match="not the answer of a risk daemon"):
             await client.status()
 
 
@@ -97,17 +99,25 @@ async def test_alarms_are_read_and_acknowledged(daemon, url) -> None:
     alarm = {"id": 3, "time_ns": 1, "severity": "critical", "text": "tripped"}
     daemon.reply = web.json_response({"alarms": [alarm]})
     async with OperatorClient(url, "secret") as client:
-        assert await client.alarms() == [alarm]
+        assert await client.alarms() == [Alarm(**alarm)]
         daemon.reply = web.json_response({"ok": True})
         await client.acknowledge(3)
     assert daemon.calls[-1][:2] == ("POST", "/v1/alarms/3/ack")
 
 
-async def test_samples_are_read_as_a_bare_list_or_an_object(daemon, url) -> None:
-    sample = {"time_ns": 5, "equity": "1"}
+async def test_samples_are_asked_for_by_time_and_number(daemon, url) -> None:
+    sample = Sample(5, "1", "1", "0", complete=True)
+    daemon.reply = web.json_response({"samples": [asdict(sample)]})
     async with OperatorClient(url, "secret") as client:
-        daemon.reply = web.json_response([sample])
         assert await client.samples(after_ns=4, limit=2) == [sample]
-        daemon.reply = web.json_response({"samples": [sample]})
-        assert await client.samples() == [sample]
     assert daemon.calls[0][1] == "/v1/samples?after_ns=4&limit=2"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"alarms": 1, "state": "X"}'])
+async def test_an_answer_of_another_shape_is_one_sentence(daemon, url, text) -> None:
+    daemon.reply = web.Response(text=text)
+    async with OperatorClient(url, "secret") as client:
+        for call in (client.status(), client.alarms(), client.samples()):
+            with pytest.raises(DaemonRefused, match="not the answer"):
+                await call
+            daemon.reply = web.Response(text=text)

@@ -6,18 +6,19 @@ It speaks to the daemon alone: neither the bus nor a strategy is needed to stop.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 
+from cryptoquantix.control.status import Alarm, RiskState, RiskStatus, Sample
 from cryptoquantix.core.errors import DaemonRefused, DaemonUnreachable
 
 _CONNECT_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 10.0
 _HEALTH_SECONDS: Final = 2.0
-
-type Json = dict[str, Any]
 
 
 class OperatorClient:
@@ -54,37 +55,38 @@ class OperatorClient:
         assert self._session is not None
         await self._session.close()
 
-    async def status(self) -> Json:
-        """Return what the daemon says of itself (``control/status.py``)."""
-        return await self._request("GET", "/v1/status")
+    async def status(self) -> RiskStatus:
+        """Return what the daemon says of itself."""
+        text, url = await self._answer("GET", "/v1/status")
+        try:
+            return RiskStatus.from_json(text)
+        except ValueError:
+            raise DaemonRefused(_no_daemon(url)) from None
 
-    async def halt(self, *, who: str, reason: str) -> Json:
+    async def halt(self, *, who: str, reason: str) -> RiskState:
         """Trip by hand: latch, cancel, close, verify; return the new state."""
         return await self._order("halt", who, reason)
 
-    async def flatten(self, *, who: str, reason: str) -> Json:
+    async def flatten(self, *, who: str, reason: str) -> RiskState:
         """Cancel and close everything, then LOCKED; return the new state."""
         return await self._order("flatten", who, reason)
 
-    async def rearm(self, *, who: str, reason: str) -> Json:
+    async def rearm(self, *, who: str, reason: str) -> RiskState:
         """Accept today's equity as the new baseline; return the new state."""
         return await self._order("rearm", who, reason)
 
-    async def alarms(self) -> list[Json]:
+    async def alarms(self) -> list[Alarm]:
         """Return the alarms not yet acknowledged, oldest first."""
-        answer = await self._request("GET", "/v1/alarms")
-        return [dict(alarm) for alarm in answer.get("alarms", ())]
+        return await self._list("/v1/alarms", "alarms", Alarm)
 
-    async def acknowledge(self, alarm_id: int | str) -> None:
+    async def acknowledge(self, alarm_id: int) -> None:
         """Tell the daemon that an alarm was delivered."""
-        await self._request("POST", f"/v1/alarms/{alarm_id}/ack")
+        await self._answer("POST", f"/v1/alarms/{alarm_id}/ack")
 
-    async def samples(self, *, after_ns: int = 0, limit: int = 1000) -> list[Json]:
-        """Return up to ``limit`` equity samples taken after ``after_ns``."""
+    async def samples(self, *, after_ns: int = 0, limit: int = 1000) -> list[Sample]:
+        """Return up to ``limit`` samples taken after ``after_ns``, oldest first."""
         path = f"/v1/samples?after_ns={after_ns}&limit={limit}"
-        answer = await self._answer("GET", path)
-        samples = answer["samples"] if isinstance(answer, dict) else answer
-        return [dict(sample) for sample in samples]
+        return await self._list(path, "samples", Sample)
 
     async def is_healthy(self) -> bool:
         """Return whether the daemon's last loop is recent; never raises for it."""
@@ -98,26 +100,33 @@ class OperatorClient:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
-    async def _order(self, verb: str, who: str, reason: str) -> Json:
-        return await self._request(
-            "POST", f"/v1/{verb}", {"who": who, "reason": reason}
-        )
+    async def _order(self, verb: str, who: str, reason: str) -> RiskState:
+        body = {"who": who, "reason": reason}
+        text, url = await self._answer("POST", f"/v1/{verb}", body)
+        try:
+            return RiskState(json.loads(text)["state"])
+        except (ValueError, KeyError, TypeError):
+            raise DaemonRefused(_no_daemon(url)) from None
 
-    async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
-        answer = await self._answer(method, path, body)
-        if isinstance(answer, dict):
-            return answer
-        raise DaemonRefused(_no_daemon(f"{self._url}{path}", 200))
+    async def _list[T](self, path: str, name: str, kind: Callable[..., T]) -> list[T]:
+        text, url = await self._answer("GET", path)
+        try:
+            return [kind(**item) for item in json.loads(text)[name]]
+        except (ValueError, KeyError, TypeError):
+            raise DaemonRefused(_no_daemon(url)) from None
 
     async def _answer(
-        self, method: str, path: str, body: Json | None = None
-    ) -> Json | list[Json]:
+        self, method: str, path: str, body: dict[str, str] | None = None
+    ) -> tuple[str, str]:
+        """Return the text of a successful answer, and the address it came from."""
         assert self._session is not None, "use `async with OperatorClient(...)`"
+        url = self._url + path
         try:
-            async with self._session.request(
-                method, self._url + path, json=body
-            ) as answer:
-                return await _read(answer, f"{self._url}{path}")
+            async with self._session.request(method, url, json=body) as answer:
+                text = await answer.text(errors="replace")
+                if answer.status != 200:
+                    raise DaemonRefused(_refusal(answer.status, text, url))
+                return text, url
         except TimeoutError:
             raise DaemonUnreachable(self._unanswered(method)) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -136,19 +145,14 @@ class OperatorClient:
         )
 
 
-async def _read(answer: aiohttp.ClientResponse, url: str) -> Json | list[Json]:
-    if answer.status in {401, 403}:
-        msg = f"{url} refuses the token: risk.token must be the daemon's own"
-        raise DaemonRefused(msg)
+def _refusal(status: int, text: str, url: str) -> str:
+    if status in {401, 403}:
+        return f"{url} refuses the token: risk.token must be the daemon's own"
     try:
-        value = await answer.json(content_type=None)
-    except ValueError:
-        value = None
-    if answer.status < 400 and isinstance(value, dict | list):
-        return value
-    sentence = value.get("error") if isinstance(value, dict) else None
-    raise DaemonRefused(str(sentence or _no_daemon(url, answer.status)))
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{_no_daemon(url)} (HTTP {status})"
 
 
-def _no_daemon(url: str, status: int) -> str:
-    return f"{url} answered {status} with something that is no risk daemon's answer"
+def _no_daemon(url: str) -> str:
+    return f"what {url} answered is not the answer of a risk daemon"
