@@ -1,0 +1,57 @@
+"""
+Strategies by name: our own by their short name, a user's by a dotted module name.
+
+It loads and checks a module's parts; it never looks inside them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+import cryptoquantix.strategies as package
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.strategies.contract import Strategy, did_you_mean
+
+_PARTS = ("Params", "State", "start", "step", "parse_params", "warmup_bars")
+_NOT_STRATEGIES = {"contract", "registry", "stepper", "step_driver", "windows"}
+
+
+def names() -> tuple[str, ...]:
+    """Return the short names of our own strategies."""
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name for name in found if name not in _NOT_STRATEGIES))
+
+
+def load(name: str) -> Strategy:
+    """
+    Return the strategy called ``name``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such strategy or module, or it lacks a part of the contract.
+    """
+    if "." not in name and name not in names():
+        msg = f"unknown strategy {name!r}{did_you_mean(name, names())}"
+        raise SettingsError(msg)
+    module = name if "." in name else f"{package.__name__}.{name}"
+    try:
+        loaded: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        msg = f"strategy {name!r} cannot be imported: {error}"
+        raise SettingsError(msg) from None
+    missing = [part for part in _PARTS if not hasattr(loaded, part)]
+    if missing:
+        msg = f"strategy {name!r} lacks {missing[0]!r}, see strategies/contract.py"
+        raise SettingsError(msg)
+    return Strategy(
+        name=name,
+        module=module,
+        params_type=loaded.Params,
+        start=loaded.start,
+        step=loaded.step,
+        parse_params=loaded.parse_params,
+        warmup_bars=loaded.warmup_bars,
+    )

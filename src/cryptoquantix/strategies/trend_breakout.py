@@ -1,0 +1,260 @@
+"""
+Trend breakout under a slow macro gate; it sizes by volatility and places no orders.
+
+The idea: trends of weeks are worth following in the direction of the trend of months
+only. Four rules, each decided at a bar's close:
+
+1. **Macro gate.** At every UTC day's close: long trades are allowed once the close is
+   more than ``gate_band`` above the mean of the last ``gate_days`` daily closes, short
+   trades once it is as far below; in between the gate stays as it is (hysteresis).
+   A gate that turns closes what is held against it.
+2. **Entry.** A close above the highest high (below the lowest low) of the
+   ``breakout_bars`` bars before it (Donchian).
+3. **Exit.** A close more than ``exit_atr`` average true ranges below the highest high
+   of the last ``exit_bars`` bars, this one included; mirrored for shorts (LeBeau's
+   chandelier). The average true range is Wilder's, over ``atr_bars``.
+4. **Size.** ``volatility_target`` over the annualized volatility of bar returns
+   (exponential, over ``volatility_bars``), at most ``leverage_max``; set at entry and
+   again at every UTC day's close.
+
+Meant for liquid perpetuals. Single breakout rules have a weak record out of sample:
+the walk-forward study is there to find that out before money does.
+
+Sources: Donchian channels; LeBeau's chandelier exit; Wilder (1978) for the average
+true range; Moreira and Muir (2017) on volatility-managed exposure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from cryptoquantix.core.market import Bar
+from cryptoquantix.kernel import kernel
+from cryptoquantix.strategies.contract import parse_fields, require_range
+from cryptoquantix.strategies.windows import (
+    Highest,
+    Mean,
+    highest_of,
+    mean_of,
+    mean_value,
+    push_highest,
+    push_mean,
+    smooth,
+)
+
+_DAY_NS = 86_400_000_000_000
+_YEAR_NS = 365.0 * _DAY_NS
+_SECONDS_PER_DAY = 86_400
+# Ten years of minutes: no sensible lookback is longer, and memory stays bounded.
+_BARS_MAX = 5_256_000
+
+
+class Params(NamedTuple):
+    """Lengths in days or bars; fractions as fractions (0.02 is 2 %)."""
+
+    gate_days: int = 200
+    gate_band: float = 0.02
+    breakout_bars: int = 240
+    exit_bars: int = 240
+    exit_atr: float = 12.0
+    atr_bars: int = 240
+    volatility_bars: int = 1440
+    volatility_target: float = 0.3
+    leverage_max: float = 2.0
+
+
+class State(NamedTuple):
+    """What a step carries on. ``gate`` and ``side`` are -1, 0 or 1."""
+
+    bars: int
+    day_end_ns: int
+    close: float
+    gate: int
+    side: int
+    size: float
+    true_range: float
+    variance: float
+    days: Mean
+    entry_high: Highest
+    entry_low: Highest
+    exit_high: Highest
+    exit_low: Highest
+
+
+def parse_params(values: Mapping[str, object]) -> Params:
+    """
+    Return the parameters that ``values`` name, defaults for the rest.
+
+    Raises
+    ------
+    SettingsError
+        On an unknown parameter, a wrong type or a value out of range.
+    """
+    params = parse_fields(Params, values)
+    require_range("gate_days", params.gate_days, 1, 3650)
+    require_range("gate_band", params.gate_band, 0.0, 0.5)
+    for name in ("breakout_bars", "exit_bars", "atr_bars", "volatility_bars"):
+        require_range(name, getattr(params, name), 1, _BARS_MAX)
+    require_range("exit_atr", params.exit_atr, 0.0, 1e6)
+    require_range("volatility_target", params.volatility_target, 1e-6, 100.0)
+    require_range("leverage_max", params.leverage_max, 1e-6, 20.0)
+    return params
+
+
+def warmup_bars(params: Params, bar_seconds: int = 60) -> int:
+    """Return how many bars without a gap fill every window, whenever they start."""
+    longest = max(
+        params.breakout_bars, params.exit_bars, params.atr_bars, params.volatility_bars
+    )
+    days = -(-params.gate_days * _SECONDS_PER_DAY // bar_seconds)
+    return max(longest + 1, days)
+
+
+def start(params: Params) -> State:
+    """Return the state before the first bar."""
+    return State(
+        bars=0,
+        day_end_ns=0,
+        close=0.0,
+        gate=0,
+        side=0,
+        size=0.0,
+        true_range=0.0,
+        variance=0.0,
+        days=mean_of(params.gate_days),
+        entry_high=highest_of(params.breakout_bars),
+        entry_low=highest_of(params.breakout_bars),
+        exit_high=highest_of(params.exit_bars),
+        exit_low=highest_of(params.exit_bars),
+    )
+
+
+@kernel
+def step(state: State, bar: Bar, params: Params) -> tuple[State, float]:
+    """Return the state after ``bar`` and the target decided at its close."""
+    bars = state.bars + 1
+    true_range, variance = state.true_range, state.variance
+    if bars > 1:
+        widest = max(bar.high, state.close) - min(bar.low, state.close)
+        true_range = smooth(true_range, widest, bars - 1, params.atr_bars)
+        change = bar.close / state.close - 1.0
+        variance = smooth(variance, change * change, bars - 1, params.volatility_bars)
+    days, day_end_ns, is_day_end = _roll_day(state, bar)
+    gate = _gate(state.gate, days, params) if is_day_end else state.gate
+    exit_high = push_highest(state.exit_high, bar.high)
+    exit_low = push_highest(state.exit_low, -bar.low)
+    room = params.exit_atr * true_range
+    is_warm = _is_warm(bars, days.seen, params)
+    side = _side(
+        state, bar, gate, exit_high.highest - room, room - exit_low.highest, is_warm
+    )
+    size = state.size
+    if side == 0:
+        size = 0.0
+    elif side != state.side or is_day_end:
+        size = _size(variance, bar, params)
+    after = State(
+        bars,
+        day_end_ns,
+        bar.close,
+        gate,
+        side,
+        size,
+        true_range,
+        variance,
+        days,
+        push_highest(state.entry_high, bar.high),
+        push_highest(state.entry_low, -bar.low),
+        exit_high,
+        exit_low,
+    )
+    return after, side * size
+
+
+@kernel
+def _side(  # noqa: PLR0917 - kernels take no keyword arguments
+    state: State,
+    bar: Bar,
+    gate: int,
+    stop_long: float,
+    stop_short: float,
+    is_warm: bool,  # noqa: FBT001 - (same)
+) -> int:
+    """Return the side after the exits, then the entries; both may be of one bar."""
+    side = state.side
+    if side * gate <= 0 or _is_stopped(side, bar.close, stop_long, stop_short):
+        side = 0
+    if side != 0 or not is_warm:
+        return side
+    # The entry channel is that of the bars before this one; lows are kept negated.
+    if gate > 0 and bar.close > state.entry_high.highest and bar.close >= stop_long:
+        return 1
+    if gate < 0 and -bar.close > state.entry_low.highest and bar.close <= stop_short:
+        return -1
+    return 0
+
+
+@kernel
+def _is_stopped(side: int, close: float, stop_long: float, stop_short: float) -> bool:
+    return close < stop_long if side > 0 else close > stop_short
+
+
+@kernel
+def _roll_day(state: State, bar: Bar) -> tuple[Mean, int, bool]:
+    """
+    Return the daily closes, the end of the day in progress, and if a day just ended.
+
+    A day ends with the bar that closes at or after midnight UTC. Where bars are
+    missing around midnight it ends with the last bar seen before.
+    """
+    days, day_end_ns = state.days, state.day_end_ns
+    is_day_end = False
+    if day_end_ns == 0:
+        day_end_ns = (bar.open_time_ns // _DAY_NS + 1) * _DAY_NS
+    elif bar.open_time_ns >= day_end_ns:
+        days = push_mean(days, state.close)
+        day_end_ns = (bar.open_time_ns // _DAY_NS + 1) * _DAY_NS
+        is_day_end = True
+    if bar.close_time_ns >= day_end_ns:
+        days = push_mean(days, bar.close)
+        day_end_ns = (bar.close_time_ns // _DAY_NS + 1) * _DAY_NS
+        is_day_end = True
+    return days, day_end_ns, is_day_end
+
+
+@kernel
+def _gate(gate: int, days: Mean, params: Params) -> int:
+    """Return the gate after a day's close: 1 long, -1 short, 0 not yet known."""
+    if days.seen < params.gate_days:
+        return 0
+    close = days.values[days.slot - 1]  # slot 0 wraps to the last one, which is right
+    mean = mean_value(days)
+    if close > mean * (1.0 + params.gate_band):
+        return 1
+    if close < mean * (1.0 - params.gate_band):
+        return -1
+    return gate
+
+
+@kernel
+def _is_warm(bars: int, days: int, params: Params) -> bool:
+    """Return whether every window was full before this bar."""
+    return (
+        bars > params.breakout_bars
+        and bars >= params.exit_bars
+        and bars > params.atr_bars
+        and bars > params.volatility_bars
+        and days >= params.gate_days
+    )
+
+
+@kernel
+def _size(variance: float, bar: Bar, params: Params) -> float:
+    """Return the target's size: the volatility aimed at over that measured."""
+    per_year = _YEAR_NS / (bar.close_time_ns - bar.open_time_ns)
+    volatility = math.sqrt(variance * per_year)
+    if params.leverage_max * volatility <= params.volatility_target:
+        return params.leverage_max
+    return params.volatility_target / volatility
