@@ -54,6 +54,22 @@ def version() -> None:
     sys.stdout.write(build_stamp() + "\n")
 
 
+@app.command()
+def feed(venue: str, config: Config = None) -> None:
+    """Publish one venue's trades and best quotes on the bus, until stopped."""
+    from cryptoquantix.apps.feed import run
+
+    run(venue, config)
+
+
+@app.command()
+def strategy(config: Config = None) -> None:
+    """Turn ticks into bars and bars into targets, until stopped."""
+    from cryptoquantix.apps.strategy import run
+
+    run(config)
+
+
 @app.callback()
 def _root() -> None:
     """Keep ``cqx COMMAND`` the shape of the command line, however many there are."""

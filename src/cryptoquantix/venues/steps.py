@@ -1,0 +1,81 @@
+"""Decimal text to whole steps on the way of a tick; it rounds nothing, no floats."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from cryptoquantix.core.quantity import to_steps
+
+_CACHE_MAX: Final = 65_536
+
+
+class StepReader:
+    """
+    Reads decimal text as a whole number of ``step``.
+
+    Venues repeat themselves (a book has few prices), so texts seen are remembered,
+    up to a bound; others are read digit by digit in integers.
+
+    Examples
+    --------
+    >>> StepReader(Decimal("0.10")).read("7.6000")
+    76
+    """
+
+    def __init__(self, step: Decimal) -> None:
+        self.step = step
+        numerator, denominator = step.as_integer_ratio()
+        self._places = _places(step)
+        # One step is this many units of 10 ** -places.
+        self._units: int = numerator * int(10**self._places) // denominator
+        self._known: dict[str, int] = {}
+
+    def read(self, text: str) -> int:
+        """
+        Return how many steps ``text`` is, exactly.
+
+        Raises
+        ------
+        ValueError
+            If ``text`` is no decimal number, or no whole number of steps.
+        """
+        found = self._known.get(text)
+        if found is not None:
+            return found
+        steps = self._parse(text)
+        if len(self._known) >= _CACHE_MAX:
+            self._known.clear()
+        self._known[text] = steps
+        return steps
+
+    def _parse(self, text: str) -> int:
+        whole, _, fraction = text.partition(".")
+        if len(fraction) > self._places:
+            fraction = fraction.rstrip("0")
+        digits = whole + fraction
+        missing = self._places - len(fraction)
+        if missing < 0 or not (digits.isascii() and digits.isdigit()):
+            return self._parse_slowly(text)
+        steps, rest = divmod(int(digits + "0" * missing), self._units)
+        if rest:
+            msg = f"{text} is no whole number of steps of {self.step}"
+            raise ValueError(msg)
+        return steps
+
+    def _parse_slowly(self, text: str) -> int:
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            msg = f"expected a decimal number, found {text!r}"
+            raise ValueError(msg) from None
+        if not value.is_finite():
+            msg = f"expected a finite number, found {text!r}"
+            raise ValueError(msg)
+        return to_steps(value, self.step)
+
+
+def _places(step: Decimal) -> int:
+    exponent = step.as_tuple().exponent
+    assert isinstance(exponent, int), f"a step must be finite, was {step}"
+    return max(0, -exponent)
