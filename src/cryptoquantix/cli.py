@@ -70,6 +70,18 @@ def strategy(config: Config = None) -> None:
     run(config)
 
 
+@app.command()
+def alarms(config: Config = None, as_json: Json = False) -> None:
+    """Deliver the risk daemon's alarms, and raise one when it falls silent."""
+    from cryptoquantix.apps.alarms import run
+
+    def ready(what: dict[str, str]) -> None:
+        text = f"alarms of {what['daemon']} go to: {what['channel']}"
+        _print(what, as_json=as_json, text=text)
+
+    run(config, on_ready=ready)
+
+
 @app.callback()
 def _root() -> None:
     """Keep ``cqx COMMAND`` the shape of the command line, however many there are."""

@@ -1,0 +1,61 @@
+"""``cqx alarms``: deliver the daemon's alarms; it holds no venue key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from cryptoquantix.alarms.channel import Channel, Telegram
+from cryptoquantix.alarms.delivery import Delivery
+from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.settings import Settings, TelegramSettings, load_settings
+from cryptoquantix.apps.token import risk_token
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.risk_client.operator import OperatorClient
+
+
+def run(config: Path | None, *, on_ready: Callable[[dict[str, str]], None]) -> None:
+    """Deliver until SIGTERM or SIGINT; ``on_ready`` gets what is listened to."""
+    settings = load_settings(config)
+    setup_logs("alarms")
+    uvloop.run(_run(settings, on_ready))
+
+
+async def _run(settings: Settings, on_ready: Callable[[dict[str, str]], None]) -> None:
+    channel = _channel(settings.alarms.telegram)
+    url = settings.risk.url
+    async with OperatorClient(url, risk_token(settings)) as client:
+        delivery = Delivery(
+            client,
+            channel,
+            clock=SystemClock(),
+            silent_seconds=settings.alarms.daemon_silent_seconds,
+            daemon_url=url,
+        )
+        on_ready({"daemon": url, "channel": channel.name if channel else "log"})
+        try:
+            await _until_signal(delivery)
+        finally:
+            if channel is not None:
+                await channel.close()
+
+
+async def _until_signal(delivery: Delivery) -> None:
+    loop = asyncio.get_running_loop()
+    work = asyncio.create_task(delivery.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, work.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+def _channel(telegram: TelegramSettings) -> Channel | None:
+    token = telegram.token.get_secret_value()
+    if not token:
+        return None
+    return Telegram(base_url=telegram.base_url, token=token, chat_id=telegram.chat_id)
