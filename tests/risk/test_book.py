@@ -1,0 +1,125 @@
+"""Money moved is not money lost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from risk.readings import held, reading
+
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.risk.book import Book, observe, opened, take_ledger
+from cryptoquantix.risk.port import LedgerEntry
+from cryptoquantix.risk.rules import Limits
+
+LIMITS = Limits()
+S = NS_PER_SECOND
+
+
+def start(*readings):
+    return opened({r.venue: r for r in readings}, {})
+
+
+def see(book, found, second):
+    return observe(book, {found.venue: found}, second * S, LIMITS)
+
+
+def ledger(book, second, *entries):
+    return take_ledger(book, "binance", entries, now_ns=second * S, limits=LIMITS)
+
+
+def transfer(cash, *, entry_id="t1", time_ns=5):
+    return LedgerEntry(entry_id, True, Decimal(cash), time_ns)
+
+
+@pytest.mark.parametrize("cash", [-40_000, 40_000])
+def test_a_transfer_changes_units_and_not_the_value(cash):
+    book = start(reading(100_000))
+    book = see(book, reading(100_000 + cash), 1)
+    assert book.value == 1
+    assert book.suspended == cash
+    book = ledger(book, 1, transfer(cash))
+    assert book.value == 1
+    assert book.units == 100_000 + cash
+    assert not book.suspense
+
+
+def test_a_withdrawal_stops_entries_only_until_the_ledger_names_it():
+    book = see(start(reading(100_000)), reading(60_000), 1)
+    assert book.has_large_drop(LIMITS)
+    assert not ledger(book, 2, transfer(-40_000)).has_large_drop(LIMITS)
+
+
+def test_a_drop_that_nothing_explains_is_a_loss_after_15_seconds():
+    book = see(start(reading(100_000)), reading(60_000), 1)
+    book = see(book, reading(60_000), 15)
+    assert book.value == 1
+    book = see(book, reading(60_000), 16)
+    assert book.value == Decimal("0.6")
+
+
+def test_a_real_loss_of_marks_counts_while_another_drop_is_in_suspense():
+    book = start(reading(100_000, held("A", 100, 100, 100)))
+    book = see(book, reading(60_000, held("A", 100, 100, 100)), 1)
+    book = see(book, reading(60_000, held("A", 100, 50, 100)), 2)
+    assert book.value == Decimal("0.95")
+
+
+def test_a_loss_the_ledger_names_counts_at_once():
+    book = see(start(reading(100_000, time_ns=10)), reading(95_000, time_ns=20), 1)
+    fee = LedgerEntry("f1", False, Decimal(-5000), 15)
+    assert ledger(book, 1, fee).value == Decimal("0.95")
+
+
+def test_a_transfer_that_the_ledger_shows_first_waits_for_its_jump():
+    book = ledger(start(reading(100_000)), 1, transfer(-40_000))
+    assert book.value == 1
+    book = see(book, reading(60_000), 2)
+    assert book.value == 1
+    assert book.units == 60_000
+
+
+def test_the_same_ledger_entry_counts_once():
+    book = see(start(reading(100_000)), reading(60_000), 1)
+    for second in (1, 2, 3):
+        book = ledger(book, second, transfer(-40_000))
+    assert book.units == 60_000
+
+
+def test_a_deposit_never_raises_the_value_while_it_is_unexplained():
+    book = see(start(reading(100_000)), reading(900_000), 1)
+    assert book.value == 1
+
+
+def test_a_late_ledger_takes_back_what_was_counted_as_loss():
+    book = see(start(reading(100_000)), reading(60_000), 1)
+    book = see(book, reading(60_000), 20)
+    assert book.value == Decimal("0.6")
+    book = ledger(book, 21, transfer(-40_000))
+    book = see(book, reading(60_000), 40)
+    assert book.value == pytest.approx(1)
+
+
+def test_money_between_own_venues_is_not_lost_on_the_way():
+    one, two = reading(50_000, venue="binance"), reading(50_000, venue="bybit")
+    book = start(one, two)
+    book = see(book, reading(40_000, venue="binance"), 1)
+    book = take_ledger(book, "binance", [transfer(-10_000)], now_ns=S, limits=LIMITS)
+    assert book.value == 1
+    book = see(book, reading(60_000, venue="bybit"), 5)
+    book = take_ledger(
+        book, "bybit", [transfer(10_000, entry_id="t2")], now_ns=5 * S, limits=LIMITS
+    )
+    assert book.value == 1
+    assert book.units == 100_000
+
+
+def test_withdrawing_everything_leaves_no_units_and_no_value():
+    book = see(start(reading(100_000)), reading(0), 1)
+    book = ledger(book, 1, transfer(-100_000))
+    assert book.units == 0
+    assert book.value is None
+
+
+def test_an_empty_book_has_no_value():
+    assert Book().value is None
