@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryptoquantix.core.errors import CryptoquantixError
+
+if TYPE_CHECKING:
+    from cryptoquantix.drills.flash_crash import KillResult
 
 app = typer.Typer(
     name="cqx",
@@ -80,6 +83,24 @@ def alarms(config: Config = None, as_json: Json = False) -> None:
         _print(what, as_json=as_json, text=text)
 
     run(config, on_ready=ready)
+
+
+@app.command()
+def drill(
+    name: Annotated[str, typer.Argument(help="flash-crash, or all.")],
+    runs: Annotated[int, typer.Option(help="How many times.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Put the kill switch to the test on a fresh simulator, and time it."""
+    from cryptoquantix.apps.drill import run, table
+
+    def report(number: int, result: KillResult) -> None:
+        sys.stderr.write(f"run {number} of {runs}: {result.sentence()}\n")
+
+    result = run(name, runs, report)
+    _print(result, as_json=as_json, text=table(result))
+    if not all(one["passed"] for one in result["drills"]):
+        raise typer.Exit(1)
 
 
 @app.callback()

@@ -59,23 +59,34 @@ class AccountOwner:
         VenueError
             If the venue refuses: its own code and message.
         """
-        assert self._session is not None, "used outside its context"
         parameters["recvWindow"] = str(_RECEIVE_WINDOW_MS)
         parameters["timestamp"] = str(self._clock.time_ns() // 1_000_000)
         query = urlencode(parameters)
         signature = hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
         url = f"{self._rest}{path}?{query}&signature={signature}"
-        headers = {"X-MBX-APIKEY": self._key}
+        return await self._request(method, url, {"X-MBX-APIKEY": self._key})
+
+    async def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        return await self._request("GET", self._rest + path, {})
+
+    async def _request(self, method: str, url: str, headers: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
+        assert self._session is not None, "used outside its context"
         async with self._session.request(method, url, headers=headers) as answer:
             body = await answer.json(content_type=None)
             if answer.status != 200:
-                msg = f"{method} {path} was refused: {body}"
-                raise VenueError(msg, venue="binance", request=f"{method} {path}")
+                request = f"{method} {answer.url.path}"
+                msg = f"{request} was refused: {body}"
+                raise VenueError(msg, venue="binance", request=request)
             return body
+
+    async def exchange_information(self) -> dict[str, Any]:
+        """Return the venue's listing, as it publishes it."""
+        answer: dict[str, Any] = await self._get("/fapi/v1/exchangeInfo")
+        return answer
 
     async def prices(self) -> dict[str, str]:
         """Return the last price of every symbol, as decimal text."""
-        rows = await self.call("GET", "/fapi/v1/ticker/price")
+        rows = await self._get("/fapi/v1/ticker/price")
         return {row["symbol"]: row["price"] for row in rows}
 
     async def market(self, symbol: str, side: str, quantity: str) -> dict[str, Any]:

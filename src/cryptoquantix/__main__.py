@@ -1,0 +1,5 @@
+"""``python -m cryptoquantix`` is ``cqx``; it adds nothing."""
+
+from cryptoquantix.cli import main
+
+main()
