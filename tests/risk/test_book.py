@@ -5,19 +5,27 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from risk.readings import held, reading
 
 from cryptoquantix.core.clock import NS_PER_SECOND
-from cryptoquantix.risk.book import Book, observe, opened, take_ledger
+from cryptoquantix.core.errors import StateCorrupt
+from cryptoquantix.risk.book import (
+    Book,
+    from_json,
+    observe,
+    opened,
+    take_ledger,
+    to_json,
+)
 from cryptoquantix.risk.port import LedgerEntry
 from cryptoquantix.risk.rules import Limits
+from risk.readings import held, reading
 
 LIMITS = Limits()
 S = NS_PER_SECOND
 
 
 def start(*readings):
-    return opened({r.venue: r for r in readings}, {})
+    return opened({r.venue: r for r in readings})
 
 
 def see(book, found, second):
@@ -123,3 +131,30 @@ def test_withdrawing_everything_leaves_no_units_and_no_value():
 
 def test_an_empty_book_has_no_value():
     assert Book().value is None
+
+
+def test_a_book_is_read_back_as_written_with_its_waiting_times():
+    book = see(start(reading(100_000, held("A", 1, 100, 90))), reading(60_000), 1)
+    book = ledger(book, 2, transfer(-1), transfer(7, entry_id="t2"))
+    back = from_json(to_json(book, 3 * S), 103 * S)
+    assert back.suspense[0].since_ns == 101 * S
+    assert to_json(back, 103 * S) == to_json(book, 3 * S)
+    assert back.last == book.last
+
+
+def test_a_withdrawal_before_a_restart_is_no_loss_after_it():
+    book = see(start(reading(100_000)), reading(60_000), 1)
+    book = from_json(to_json(book, 2 * S), 2 * S)
+    assert ledger(see(book, reading(60_000), 3), 3, transfer(-40_000)).value == 1
+
+
+def test_what_moved_before_the_baseline_is_in_it():
+    book = opened({"binance": reading(100_000)}, opened_ns=10)
+    book = ledger(book, 1, transfer(-40_000, time_ns=10))
+    assert not book.ahead
+    assert book.units == 100_000
+
+
+def test_what_cannot_be_read_is_corrupt():
+    with pytest.raises(StateCorrupt):
+        from_json('{"units": "x"}', 0)

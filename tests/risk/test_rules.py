@@ -8,13 +8,13 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from risk.readings import held, reading
 
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.risk import rules
 from cryptoquantix.risk.rules import Limits, Verdict, judge
+from risk.readings import held, reading
 
 LIMITS = Limits()
 

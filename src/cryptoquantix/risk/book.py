@@ -10,12 +10,19 @@ its time is up; then it is a loss (or a gain) like any other.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal, localcontext
+from typing import Any, Final
 
-from cryptoquantix.risk.port import LedgerEntry, Reading
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.errors import StateCorrupt
+from cryptoquantix.risk.port import HeldPosition, LedgerEntry, Reading
 from cryptoquantix.risk.rules import Limits, is_large_drop, unexplained
+
+LEDGER_KEPT_NS: Final = 3_600 * NS_PER_SECOND
+"""How long ids are kept; looks reach back less far than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ class Book:
 
     ``last`` is the latest complete reading per venue. ``ahead`` are transfers that
     the ledger showed before the equity did. ``seen`` are the ids of ledger entries
-    already taken in, with their times.
+    already taken in, with their times; what is older than ``opened_ns`` is in the
+    baseline.
     """
 
     units: Decimal = Decimal(0)
@@ -48,6 +56,7 @@ class Book:
     suspense: tuple[Suspense, ...] = ()
     ahead: tuple[Suspense, ...] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
+    opened_ns: int = 0
 
     @property
     def equity(self) -> Decimal:
@@ -73,9 +82,9 @@ class Book:
         return is_large_drop(self.suspended, before, limits)
 
 
-def opened(readings: Mapping[str, Reading], seen: Mapping[str, int]) -> Book:
+def opened(readings: Mapping[str, Reading], opened_ns: int = 0) -> Book:
     """Return a new book at a unit value of 1: the baseline of an arming."""
-    book = Book(last=dict(readings), seen=dict(seen))
+    book = Book(last=dict(readings), opened_ns=opened_ns)
     return replace(book, units=book.equity)
 
 
@@ -131,13 +140,15 @@ def take_ledger(
     is_accounted = _accounts(book, venue, entries, limits)
     seen = dict(book.seen)
     for entry in entries:
-        if entry.entry_id in seen:
+        if entry.entry_id in seen or entry.time_ns <= book.opened_ns:
             continue
         seen[entry.entry_id] = entry.time_ns
         if entry.is_transfer:
             flow = Suspense(venue, entry.cash, now_ns)
             book = _apply(book, flow, now_ns, limits)
-    book = replace(book, seen=seen)
+    oldest_ns = max(seen.values(), default=0) - LEDGER_KEPT_NS
+    kept = {entry_id: at_ns for entry_id, at_ns in seen.items() if at_ns > oldest_ns}
+    book = replace(book, seen=kept)
     return count_suspense(book, venue) if is_accounted else book
 
 
@@ -199,3 +210,55 @@ def _late(book: Book, flow: Suspense, now_ns: int, limits: Limits) -> Book:
     with localcontext(prec=50):
         units = book.units * counted / (counted - flow.cash)
     return replace(book, units=units)
+
+
+def to_json(book: Book, now_ns: int) -> str:
+    """Return the book as written; monotonic times become ages."""
+    value = asdict(book)
+    for name in ("suspense", "ahead"):
+        for item in value[name]:
+            item["since_ns"] = now_ns - item["since_ns"]
+    return json.dumps(value, default=str)
+
+
+def from_json(text: str, now_ns: int) -> Book:
+    """
+    Return the book as read back; ages become monotonic times again.
+
+    Raises
+    ------
+    StateCorrupt
+        If it is not one this version could have written.
+    """
+    try:
+        value = json.loads(text)
+        last = {venue: _reading(item) for venue, item in value["last"].items()}
+        waiting = {
+            name: tuple(_suspense(item, now_ns) for item in value[name])
+            for name in ("suspense", "ahead")
+        }
+        return Book(
+            units=Decimal(value["units"]),
+            last=last,
+            seen=value["seen"],
+            opened_ns=value["opened_ns"],
+            **waiting,
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        msg = f"the book cannot be read: {error}"
+        raise StateCorrupt(msg) from None
+
+
+def _reading(item: dict[str, Any]) -> Reading:
+    positions = []
+    for held in item.pop("positions"):
+        numbers = {k: Decimal(held[k]) for k in ("size", "mark_price", "entry_price")}
+        positions.append(HeldPosition(**(held | numbers)))
+    numbers = {k: Decimal(item[k]) for k in ("equity", "balance")}
+    return Reading(**(item | numbers), positions=tuple(positions))
+
+
+def _suspense(item: dict[str, Any], now_ns: int) -> Suspense:
+    numbers = {k: Decimal(item[k]) for k in ("cash", "balance")}
+    since_ns = now_ns - item["since_ns"]
+    return Suspense(**(item | numbers | {"since_ns": since_ns}))

@@ -133,8 +133,12 @@ class RiskVenue(Protocol):
         """Read the account by the cheapest complete call."""
         ...
 
-    async def second_reading(self) -> Reading:
-        """Read equity and positions by other endpoints than ``reading`` uses."""
+    async def positions_again(self) -> tuple[HeldPosition, ...]:
+        """Read the positions by another endpoint than ``reading`` uses."""
+        ...
+
+    async def equity_again(self) -> Decimal:
+        """Read equity by another endpoint than ``reading`` uses."""
         ...
 
     async def open_orders(

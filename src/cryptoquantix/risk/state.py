@@ -48,7 +48,6 @@ class Latch:
     steps: Mapping[str, RiskState] = field(default_factory=dict)
     trip: TripRecord | None = None
     baseline_sequence: int = 0
-    sequence_floor: int = 0
     is_store_corrupt: bool = False
 
     @property

@@ -1,0 +1,119 @@
+"""
+The store on a thread of its own: a stalled disk delays no act.
+
+Writes are made in order, by one thread. The latch is retried until it is written; the
+caller waits for it no longer than its deadline. Samples and audit entries are dropped,
+and counted, when the disk is too far behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
+from cryptoquantix.risk.state import Latch
+from cryptoquantix.risk.store import RiskStore
+
+WAITING_MAX: Final = 120
+RETRY_SECONDS: Final = 0.1
+
+
+class DurableStore:
+    """
+    The one way to the store while the daemon runs.
+
+    Canceling a waiting caller does not take back the write.
+    """
+
+    def __init__(self, store: RiskStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="risk-store")
+        self._waiting = 0
+        self._failing_since_ns: int | None = None
+        self._latches: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+        self.problem = ""
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest entry that is on the disk."""
+        return self._store.sequence
+
+    @property
+    def failing_seconds(self) -> float:
+        """How long nothing could be written; 0 when the last write was good."""
+        if self._failing_since_ns is None:
+            return 0.0
+        return (self._clock.monotonic_ns() - self._failing_since_ns) / NS_PER_SECOND
+
+    async def write_latch(
+        self, latch: Latch, cause: str, *, deadline_seconds: float, floor: int = 0
+    ) -> bool:
+        """
+        Write the latch; return whether it was durable within the deadline.
+
+        Whatever the answer, the write goes on and is retried until it is done.
+        """
+        task = asyncio.create_task(self._until_written(latch, cause, floor))
+        self._latches.add(task)
+        task.add_done_callback(self._latches.discard)
+        done, _ = await asyncio.wait({task}, timeout=deadline_seconds)
+        return bool(done)
+
+    async def _until_written(self, latch: Latch, cause: str, floor: int) -> None:
+        now_ns = self._clock.time_ns()
+        while True:
+            try:
+                await self.ask(self._store.write_latch, latch, now_ns, cause, floor)
+            except (sqlite3.Error, OSError):
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def ask[**P, T](
+        self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run one call of the store on its thread and return its answer."""
+        return await asyncio.shield(self._submit(lambda: call(*args, **kwargs)))
+
+    def _submit[T](self, call: Callable[[], T]) -> asyncio.Future[T]:
+        self._waiting += 1
+        if self._failing_since_ns is None:
+            self._failing_since_ns = self._clock.monotonic_ns()
+        future = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        future.add_done_callback(self._note)
+        return future
+
+    def post[**P](
+        self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Run one call of the store without waiting for it; dropped when behind."""
+        if self._waiting >= WAITING_MAX:
+            self.dropped += 1
+            return
+        self._submit(lambda: call(*args, **kwargs))
+
+    def _note(self, future: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        error = None if future.cancelled() else future.exception()
+        if error is None:
+            self.problem = ""
+            now_ns = self._clock.monotonic_ns()
+            self._failing_since_ns = now_ns if self._waiting else None
+        else:
+            self.problem = f"{type(error).__name__}: {error}"
+
+    @property
+    def store(self) -> RiskStore:
+        """The store; call it through ``ask`` and ``post`` alone."""
+        return self._store
+
+    def close(self) -> None:
+        """Finish what waits and close the file."""
+        self._thread.shutdown(wait=True)
+        self._store.close()

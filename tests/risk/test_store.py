@@ -1,0 +1,236 @@
+"""The daemon's memory: what survives, and what is never believed."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from cryptoquantix.control.status import RiskState
+from cryptoquantix.core.errors import SettingsError, StateCorrupt
+from cryptoquantix.risk.state import Latch
+from cryptoquantix.risk.store import SAMPLES_KEPT_NS, RiskStore, SampleRow
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "risk" / "risk.sqlite"
+
+
+def opened(path, now_ns=1):
+    return RiskStore.open(path, now_ns=now_ns)
+
+
+def armed(path):
+    store = opened(path)
+    store.write_latch(Latch(RiskState.ARMED, "armed by ann"), 2, "rearm")
+    return store
+
+
+def sample(store, time_ns, value):
+    number = Decimal(value)
+    store.add_sample(SampleRow(time_ns, True, number, number), "{}")
+
+
+def test_the_first_start_is_locked(path):
+    store = opened(path)
+    assert store.latch.state is RiskState.LOCKED
+    assert "first start" in store.latch.reason
+    assert not store.latch.is_store_corrupt
+    store.close()
+
+
+def test_armed_and_intact_resumes_armed_with_its_peak(path):
+    store = armed(path)
+    for second, value in enumerate(("100", "120", "90")):
+        sample(store, second + 1, value)
+    sequence = store.sequence
+    store.close()
+    again = opened(path)
+    assert again.latch.state is RiskState.ARMED
+    assert again.sequence == sequence
+    assert max(v for _, v in again.values(0, 0)) == 120
+    again.close()
+
+
+def test_an_empty_volume_is_locked_and_never_armed(path):
+    armed(path).close()
+    for part in path.parent.iterdir():
+        part.unlink()
+    store = opened(path)
+    assert store.latch.state is RiskState.LOCKED
+    store.close()
+
+
+def damage_header(path):
+    path.write_bytes(b"not a database" * 100)
+
+
+def damage_middle(path):
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 + 3000] = b"\x55" * 3000
+    path.write_bytes(content)
+
+
+def damage_truncate(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+def damage_latch(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE latch SET content = replace(content, 'TRIPPED', 'ARMED')"
+        )
+    connection.close()
+
+
+def damage_sample(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE samples SET value = '1'")
+    connection.close()
+
+
+def damage_no_latch(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM latch")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_header,
+        damage_middle,
+        damage_truncate,
+        damage_empty,
+        damage_latch,
+        damage_sample,
+        damage_no_latch,
+    ],
+)
+def test_a_corrupt_store_is_locked_set_aside_and_kept(path, damage):
+    store = opened(path)
+    store.write_latch(Latch(RiskState.TRIPPED, "r"), 2, "trip")
+    sample(store, 5, "100")
+    store.close()
+    damage(path)
+    damaged = path.read_bytes()
+    store = opened(path, now_ns=77)
+    assert store.latch.state is RiskState.LOCKED
+    assert store.latch.is_store_corrupt
+    aside = path.with_name("risk.sqlite.corrupt-77")
+    assert aside.name in store.latch.reason
+    assert aside.read_bytes() == damaged or not damaged
+    store.close()
+    again = opened(path)
+    assert again.latch.is_store_corrupt, "still said after another restart"
+    again.close()
+
+
+def test_only_one_daemon_holds_a_store(path):
+    store = opened(path)
+    with pytest.raises(SettingsError, match="another risk daemon holds the store"):
+        opened(path)
+    store.close()
+    opened(path).close()
+
+
+def test_every_entry_raises_the_sequence_and_alarms_do_not(path):
+    store = armed(path)
+    before = store.sequence
+    sample(store, 1, "1")
+    store.record(2, "event", {})
+    assert store.sequence == before + 2
+    store.queue_alarm(3, "info", "x")
+    store.acknowledge(1, 4)
+    assert store.sequence == before + 2
+    store.close()
+    again = opened(path)
+    assert again.sequence == before + 2
+    again.close()
+
+
+def test_a_latch_can_be_numbered_above_what_others_have_seen(path):
+    store = opened(path)
+    latch = replace(store.latch, reason="lost its memory")
+    store.write_latch(latch, 2, "lost", sequence_floor=5000)
+    assert store.sequence == 5001
+    store.close()
+    again = opened(path)
+    assert again.sequence == 5001
+    again.close()
+
+
+def test_a_write_that_fails_leaves_everything_as_it_was(path):
+    store = armed(path)
+    before = store.sequence
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.OperationalError):
+        store.write_latch(Latch(RiskState.TRIPPED, "r"), 3, "trip")
+    assert store.latch.state is RiskState.ARMED
+    assert store.sequence == before
+    store._connection.execute("PRAGMA query_only = OFF")
+    store.write_latch(Latch(RiskState.TRIPPED, "r"), 3, "trip")
+    assert store.verify_audit() == 3
+    store.close()
+
+
+def test_the_audit_log_is_append_only(path):
+    store = armed(path)
+    for statement in ("DELETE FROM audit", "UPDATE audit SET content = ''"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            store._connection.execute(statement)
+    store.close()
+
+
+def test_a_changed_audit_entry_breaks_the_chain(path):
+    store = armed(path)
+    store.record(3, "event", {"note": "true"})
+    store._connection.execute("DROP TRIGGER audit_stands")
+    store._connection.execute("UPDATE audit SET kind = 'x' WHERE sequence = 2")
+    with pytest.raises(StateCorrupt, match="entry 2"):
+        store.verify_audit()
+    store.close()
+
+
+def test_alarms_wait_until_they_are_acknowledged(path):
+    store = opened(path)
+    store.queue_alarm(1, "critical", "tripped")
+    store.queue_alarm(2, "info", "flat")
+    first, second = store.alarms()
+    assert (first.text, second.severity) == ("tripped", "info")
+    assert store.acknowledge(first.id, 9)
+    assert store.acknowledge(first.id, 10), "again is no error"
+    assert not store.acknowledge(999, 9)
+    assert [alarm.text for alarm in store.alarms()] == ["flat"]
+    assert store.alarms_undelivered() == 1
+    store.close()
+
+
+def test_samples_are_kept_26_hours(path):
+    store = opened(path)
+    sample(store, 1, "1")
+    sample(store, 2 + SAMPLES_KEPT_NS, "2")
+    assert [s.equity for s in store.samples(0, 10)] == ["2"]
+    store.close()
+
+
+def test_samples_before_the_baseline_do_not_count(path):
+    store = opened(path)
+    sample(store, 1, "999")
+    baseline = store.sequence
+    sample(store, 2, "100")
+    assert store.values(0, baseline) == [(2, Decimal(100))]
+    store.close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="cannot be opened"):
+        opened(tmp_path / "file" / "risk.sqlite")
