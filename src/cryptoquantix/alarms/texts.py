@@ -9,7 +9,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 
 TEXT_LENGTH_MAX = 4096
 NO_CHANNEL = (
-    "no alarm channel is configured (alarms.telegram.token is empty): "
+    "no alarm channel is configured (see alarms.telegram in the settings): "
     "alarms are only logged here and stay undelivered in the daemon"
 )
 _CUT = " [cut]"

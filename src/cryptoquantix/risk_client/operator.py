@@ -147,7 +147,7 @@ class OperatorClient:
 
 def _refusal(status: int, text: str, url: str) -> str:
     if status in {401, 403}:
-        return f"{url} refuses the token: risk.token must be the daemon's own"
+        return f"{url} refuses this credential (risk.token must be the same there)"
     try:
         return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):

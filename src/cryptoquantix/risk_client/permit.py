@@ -275,7 +275,7 @@ async def _receive(
 def _sentence(error: Exception, url: str) -> str:
     if isinstance(error, aiohttp.WSServerHandshakeError):
         if error.status in {401, 403}:
-            return f"{url} refuses the token: risk.token must be the daemon's own"
+            return f"{url} refuses this credential (risk.token must be the same there)"
         return f"{url} answered {error.status} instead of opening a permit link"
     if isinstance(error, TimeoutError):
         return f"no answer from {url}"

@@ -1,0 +1,60 @@
+"""When a service that ended is started again; it starts none."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """
+    Exponential delays with a bound, forgotten after a stable run.
+
+    There is no last attempt: a book that is not flat must not be left alone because
+    a venue was down for an hour.
+    """
+
+    first_seconds: float = 0.2
+    factor: float = 2.0
+    longest_seconds: float = 30.0
+    stable_seconds: float = 60.0
+
+    def delay_seconds(self, failures: int) -> float:
+        """Return how long to wait after the ``failures``-th failure in a row (≥ 1)."""
+        # Bounded before the power, which would overflow after enough failures.
+        exponent = min(failures - 1, 64)
+        return min(self.first_seconds * self.factor**exponent, self.longest_seconds)
+
+    def failures_after(self, failures: int, ran_seconds: float) -> int:
+        """Return the failures in a row, one that ran ``ran_seconds`` now added."""
+        return 1 if ran_seconds >= self.stable_seconds else failures + 1
+
+
+def exit_text(code: int, sentence: str, failures: int) -> str:
+    """
+    Return in one sentence how a service ended.
+
+    Parameters
+    ----------
+    code : int
+        The exit code; negative is the number of a signal.
+    sentence : str
+        What it said last (``cqx: …`` without the prefix), or nothing.
+    failures : int
+        How often in a row.
+    """
+    if code < 0:
+        how = f"was killed by {_signal_name(-code)}"
+    elif sentence:
+        how = f"stopped: {sentence}"
+    else:
+        how = f"ended with exit code {code}"
+    return how if failures == 1 else f"{how} ({failures} times in a row)"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
