@@ -16,7 +16,11 @@ def test_subjects_name_venue_and_instrument():
     assert subjects.target_key("trend", BTC) == "trend.binance.BTCUSDT-PERP"
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "a*", ">", "ä"])
+def test_a_dotted_strategy_is_one_token_of_a_key():
+    assert subjects.target_key("my.trend", BTC) == "my_trend.binance.BTCUSDT-PERP"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a*", ">", "ä"])
 def test_a_name_that_is_no_token_is_refused(name):
     with pytest.raises(SettingsError, match="must be letters"):
         subjects.target_key(name, BTC)

@@ -40,11 +40,14 @@ def target_key(strategy: str, instrument: InstrumentId) -> str:
     """
     Return the key of a strategy's target for an instrument in the targets bucket.
 
+    Dots in a strategy's (module) name become underscores: they part a key's tokens.
+
     Raises
     ------
     SettingsError
         If the strategy's or the instrument's name is no single bus token.
     """
+    strategy = strategy.replace(".", "_")
     for name in (strategy, instrument.name):
         if not _TOKEN.fullmatch(name):
             msg = f"a name on the bus must be letters, digits, - _ / =, was {name!r}"

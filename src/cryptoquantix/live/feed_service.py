@@ -167,19 +167,28 @@ class FeedService:
         self._session = clock.time_ns()
         symbols = list(self.decoder.streams)
 
-        def watched(url: str, stream_of: object) -> list[_Watched]:
-            assert callable(stream_of)
-            found = []
-            for start in range(0, len(symbols), STREAMS_MAX):
-                shard = symbols[start : start + STREAMS_MAX]
-                streams = [stream_of(symbol) for symbol in shard]
-                backoff = Backoff(random)
-                socket = MarketSocket(url, streams, self.decoder, backoff, clock)
-                found.append(_Watched(socket, shard))
-            return found
-
-        self._trade_sockets = watched(binance.market_url(ws_url), binance.trade_stream)
-        self._quote_sockets = watched(binance.public_url(ws_url), binance.quote_stream)
+        self._trade_sockets: list[_Watched] = []
+        self._quote_sockets: list[_Watched] = []
+        for start in range(0, len(symbols), STREAMS_MAX):
+            shard = symbols[start : start + STREAMS_MAX]
+            trades = MarketSocket(
+                binance.market_url(ws_url),
+                [binance.trade_stream(symbol) for symbol in shard],
+                self.decoder,
+                shard,
+                Backoff(random),
+                clock,
+            )
+            quotes = MarketSocket(
+                binance.public_url(ws_url),
+                [binance.quote_stream(symbol) for symbol in shard],
+                self.decoder,
+                [],
+                Backoff(random),
+                clock,
+            )
+            self._trade_sockets.append(_Watched(trades, shard))
+            self._quote_sockets.append(_Watched(quotes, shard))
 
     async def run(self) -> None:
         """Feed, for ever; cancellation closes the sockets."""

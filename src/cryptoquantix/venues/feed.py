@@ -60,6 +60,7 @@ class InstrumentStream:
         self.read_price = StepReader(instrument.tick_size).read
         self.read_size = StepReader(instrument.lot_size).read
         self.trade_id = -1
+        self.trade_id_before = -1  # the last one of the session before
         self.venue_time_ns = 0
         self.trade_monotonic_ns = -1
         self.quote_monotonic_ns = -1
@@ -70,23 +71,28 @@ class InstrumentStream:
         self.ticks: list[TickTuple] = []
         self.quote: BestQuote | None = None
 
-    def accepts(self, trade_id: int, venue_time_ns: int) -> bool:
+    def begin_session(self) -> None:
+        """Forget nothing, but expect that a new socket may start anywhere."""
+        if self.trade_id >= 0:
+            self.trade_id_before = self.trade_id
+            self.trade_id = -1
+
+    def accepts(self, trade_id: int) -> bool:
         """
         Return whether a print that does not follow the last one is to be used.
 
-        A jump forward is a gap. An id not above the last is a duplicate, unless its
-        time is later: then the venue numbers anew, and what lies between is unknown.
+        A jump forward is a gap; an id not above the last is a duplicate. The first of
+        a session may also be lower than the last of the session before: then the
+        venue numbers anew, which is a gap of unknown size.
         """
-        last = self.trade_id
-        if last < 0:
+        is_first = self.trade_id < 0
+        last = self.trade_id_before if is_first else self.trade_id
+        if last < 0 or trade_id == last + 1:
             return True
-        if trade_id > last + 1:
-            missing = trade_id - last - 1
-        elif venue_time_ns > self.venue_time_ns:
-            missing = 0
-        else:
+        if trade_id <= last and not is_first:
             self.duplicates += 1
             return False
+        missing = max(0, trade_id - last - 1)
         self.gaps += 1
         self.trades_missing += missing
         _log.warning(
@@ -146,6 +152,11 @@ class FeedDecoder:
         self._take(event, payload)
         return None
 
+    def begin_session(self, symbols: Iterable[str]) -> None:
+        """Say that the trades of ``symbols`` come from a new socket from now on."""
+        for symbol in symbols:
+            self.streams[symbol].begin_session()
+
     def flush(self) -> None:
         """Hand on everything decoded since the last flush."""
         self.has_pending = False
@@ -184,7 +195,7 @@ class FeedDecoder:
         size = stream.read_size(event.q)
         time_ns = event.T * NS_PER_MS
         trade_id = event.a
-        if trade_id != stream.trade_id + 1 and not stream.accepts(trade_id, time_ns):
+        if trade_id != stream.trade_id + 1 and not stream.accepts(trade_id):
             return
         stream.trade_id = trade_id
         stream.venue_time_ns = time_ns

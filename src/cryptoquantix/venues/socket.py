@@ -52,17 +52,21 @@ class MarketSocket:
         At most ``STREAMS_MAX``.
     decoder : FeedDecoder
         Takes every text frame.
+    symbols : list of str
+        Whose trades the socket carries, for their numbering to be checked anew in
+        each session; empty for quotes.
     backoff : Backoff
         How long to wait between sessions.
     clock : Clock
         Tells how long a session lasted.
     """
 
-    def __init__(  # noqa: PLR0917 - five parts, all needed
+    def __init__(  # noqa: PLR0917 - six parts, all needed
         self,
         url: str,
         streams: list[str],
         decoder: FeedDecoder,
+        symbols: list[str],
         backoff: Backoff,
         clock: Clock,
     ) -> None:
@@ -72,6 +76,7 @@ class MarketSocket:
         self.reconnects = 0
         self.subscribed_monotonic_ns = -1
         self._decoder = decoder
+        self._symbols = symbols
         self._backoff = backoff
         self._clock = clock
         self._transport: WSTransport | None = None
@@ -114,6 +119,7 @@ class MarketSocket:
 
     async def _dial_and_listen(self) -> str:
         listener = _Listener(self._decoder)
+        self._decoder.begin_session(self._symbols)
         self._transport, _ = await ws_connect(
             lambda: listener,
             self.url,

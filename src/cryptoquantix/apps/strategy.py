@@ -1,0 +1,120 @@
+"""``cqx strategy``: every strategy of the settings, on live bars; it holds no key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+from nats.aio.client import Client
+from nats.errors import Error as BusError
+from nats.js.errors import Error as JetStreamError
+from nats.js.kv import KeyValue
+
+from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.service import run_until_stopped
+from cryptoquantix.apps.settings import Settings, StrategySettings, load_settings
+from cryptoquantix.bus.connection import connect, targets_bucket
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.data.catalog import Catalog
+from cryptoquantix.live.strategy_service import (
+    StrategyPlan,
+    StrategyRunner,
+    StrategyService,
+)
+from cryptoquantix.live.target_publisher import TargetPublisher
+from cryptoquantix.live.warmup import History
+from cryptoquantix.strategies.stepper import Stepper
+from cryptoquantix.venues.backoff import Backoff
+from cryptoquantix.venues.binance import interval_name
+from cryptoquantix.venues.market_rest import MarketRest
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Path | None = None) -> None:
+    """
+    Run the strategies until stopped.
+
+    Raises
+    ------
+    SettingsError
+        If the settings name no strategy, an unknown one, one twice on an instrument,
+        a wrong parameter, a venue without an address or a bar length it lacks.
+    """
+    settings = load_settings(config)
+    setup_logs("strategy")
+    plans = [_plan(settings, one) for one in settings.strategies]
+    if not plans:
+        msg = "the settings name no strategy"
+        raise SettingsError(msg)
+    keys = [plan.key for plan in plans]
+    for key in keys:
+        if keys.count(key) > 1:
+            msg = f"the settings name {key} twice: targets would overwrite each other"
+            raise SettingsError(msg)
+    run_until_stopped(lambda: _serve(settings, plans))
+
+
+def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
+    instrument = InstrumentId.parse(one.instrument)
+    if instrument.venue.value not in settings.venues:
+        msg = f"the settings give no address of {instrument.venue.value}"
+        raise SettingsError(msg)
+    interval_name(one.bar_seconds)
+
+    def make_stepper() -> Stepper:
+        return Stepper(one.name, dict(one.params), settings.kernel_cache)
+
+    needed = make_stepper().warmup_bars(one.bar_seconds)
+    asked = one.warmup_days * 86_400 // one.bar_seconds
+    return StrategyPlan(
+        one.name, instrument, one.bar_seconds, max(needed, asked), make_stepper
+    )
+
+
+async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
+    clock = SystemClock()
+    random = np.random.default_rng(clock.time_ns())
+    catalog = Catalog(settings.catalog)
+    async with AsyncExitStack() as stack:
+        client = await connect(settings.nats.url, "strategy")
+        stack.push_async_callback(client.close)
+        publisher = TargetPublisher(await _bucket(client))
+        venues = {plan.instrument.venue for plan in plans}
+        rests = {
+            venue: await stack.enter_async_context(
+                MarketRest(settings.venues[venue.value].rest, clock)
+            )
+            for venue in venues
+        }
+        runners = [
+            StrategyRunner(
+                plan,
+                History(
+                    rests[plan.instrument.venue],
+                    catalog,
+                    plan.instrument,
+                    plan.bar_seconds,
+                ),
+                publisher,
+                await publisher.last(plan.key),
+                Backoff(random, seconds_min=0.05, seconds_max=5.0),
+                clock,
+            )
+            for plan in plans
+        ]
+        await StrategyService(runners, publisher, client, clock).run()
+
+
+async def _bucket(client: Client) -> KeyValue:
+    while True:
+        try:
+            return await targets_bucket(client)
+        except (BusError, JetStreamError, TimeoutError) as error:
+            _log.warning("bus keeps no targets yet", extra={"error": repr(error)})
+            await asyncio.sleep(0.5)

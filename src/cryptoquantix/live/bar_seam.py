@@ -1,0 +1,195 @@
+"""
+Where fetched bars end and live ticks begin, without a missing or a doubled bar.
+
+Pure: it fetches nothing and reads no clock. Ticks go in; closed bars come out, and
+wherever ticks are missing (at the start, or where the trade ids jump) a :class:`Span`
+of bars to fetch from the venue. Until those are handed back, ticks are kept, and the
+first live bar is the first whose every tick was seen.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from cryptoquantix.bars.rule import flat_bar_count, open_time_ns
+from cryptoquantix.bars.stream import BarBuilder
+from cryptoquantix.core.market import Bar, Tick
+
+TICKS_KEPT_MAX: Final = 200_000
+DUPLICATES_MAX: Final = 256
+
+
+class Span(NamedTuple):
+    """
+    Bars to fetch: those that close in ``(from_ns, until_ns]``.
+
+    ``from_ns`` is None where everything before is wanted too (a warm-up). The venue's
+    answer is of use only if it has the bar that opens at ``until_ns``, which holds a
+    tick already seen: an answer without it is from before that bar's predecessors
+    were complete.
+    """
+
+    from_ns: int | None
+    until_ns: int
+
+
+class SeamState(StrEnum):
+    """``waiting`` for a first tick, ``bridging`` with fetched bars, or ``live``."""
+
+    WAITING = "waiting"
+    BRIDGING = "bridging"
+    LIVE = "live"
+
+
+class BarSeam:
+    """
+    Live bars of one instrument, seamlessly after fetched ones.
+
+    Attributes
+    ----------
+    close_ns : int or None
+        Where the last bar handed out, or accepted as fetched, closed.
+    gaps, duplicates, late : int
+        Jumps in the trade ids seen; prints dropped as seen before; prints dropped
+        because their bar was closed.
+    """
+
+    def __init__(self, interval_ns: int, ticks_kept_max: int = TICKS_KEPT_MAX) -> None:
+        self.state = SeamState.WAITING
+        self.close_ns: int | None = None
+        self.gaps = 0
+        self.duplicates = 0
+        self.ticks = 0
+        self._interval_ns = interval_ns
+        self._kept_max = ticks_kept_max
+        self._kept: list[Tick] = []
+        self._bridge_open_ns = 0  # of the bar in which ticks are missing
+        self._builder: BarBuilder | None = None
+        self._steps: tuple[Decimal, Decimal] | None = None
+        self._trade_id = -1
+        self._duplicates_in_row = 0
+        self._late = 0
+
+    @property
+    def late(self) -> int:
+        """Prints dropped because their bar was closed."""
+        return self._late + (self._builder.late if self._builder is not None else 0)
+
+    def add(self, tick: Tick, tick_size: Decimal, lot_size: Decimal) -> list[Bar]:
+        """Take the next print; return the bars that it closes, oldest first."""
+        is_next = tick.trade_id == self._trade_id + 1
+        if not is_next and self._is_duplicate(tick):
+            return []
+        self._trade_id = tick.trade_id
+        self._duplicates_in_row = 0
+        self.ticks += 1
+        steps = (tick_size, lot_size)
+        if not is_next or steps != self._steps:
+            self._open_bridge(tick, steps)
+            return []
+        if self.state is SeamState.LIVE:
+            return self._build(tick)
+        self._keep(tick)
+        return []
+
+    def wanted(self) -> Span | None:
+        """Return what must be fetched now, or None where nothing must."""
+        if self.state is not SeamState.BRIDGING:
+            return None
+        if self._kept:
+            until_ns = open_time_ns(self._kept[0].venue_time_ns, self._interval_ns)
+            return Span(self.close_ns, until_ns)
+        if self.close_ns is None or self.close_ns < self._bridge_open_ns:
+            return Span(self.close_ns, self._bridge_open_ns)
+        return None
+
+    def is_current(self, span: Span) -> bool:
+        """Return whether the bars of ``span`` are still of use."""
+        wanted = self.wanted()
+        return (
+            wanted is not None
+            and span.from_ns == wanted.from_ns
+            and span.until_ns <= wanted.until_ns
+        )
+
+    def complete(self, span: Span) -> list[Bar]:
+        """
+        Say that the bars of ``span`` were used; return the live bars closed since.
+
+        ``span`` must be current.
+        """
+        assert self.is_current(span), f"{span} is not what is wanted: {self.wanted()}"
+        wanted = self.wanted()
+        self.close_ns = span.until_ns
+        if not self._kept or span != wanted:
+            return []
+        assert self._steps is not None, "ticks were kept"
+        if self._builder is not None:
+            self._late += self._builder.late
+        self._builder = BarBuilder(self._interval_ns, *self._steps)
+        self.state = SeamState.LIVE
+        kept, self._kept = self._kept, []
+        return [bar for tick in kept for bar in self._build(tick)]
+
+    def _build(self, tick: Tick) -> list[Bar]:
+        assert self._builder is not None, "built only when live"
+        bars = self._builder.add(tick)
+        if bars:
+            self.close_ns = bars[-1].close_time_ns
+        return bars
+
+    def _is_duplicate(self, tick: Tick) -> bool:
+        """
+        Return whether a print was seen before.
+
+        Many in a row are no duplicates: the venue numbers anew, as a simulator does
+        that was started again.
+        """
+        if tick.trade_id > self._trade_id:
+            return False
+        self.duplicates += 1
+        self._duplicates_in_row += 1
+        return self._duplicates_in_row < DUPLICATES_MAX
+
+    def _open_bridge(self, tick: Tick, steps: tuple[Decimal, Decimal]) -> None:
+        if self.state is not SeamState.WAITING:
+            self.gaps += 1
+        self.state = SeamState.BRIDGING
+        self._steps = steps
+        self._kept = []
+        self._bridge_open_ns = open_time_ns(tick.venue_time_ns, self._interval_ns)
+        if self.close_ns is not None and self._bridge_open_ns < self.close_ns:
+            self.close_ns = None  # time went back: nothing held is of use
+
+    def _keep(self, tick: Tick) -> None:
+        """Keep a print of a later bar than the one in which prints are missing."""
+        assert self._steps is not None, "bridging"
+        if tick.venue_time_ns < self._bridge_open_ns + self._interval_ns:
+            return
+        if len(self._kept) >= self._kept_max:
+            self._open_bridge(tick, self._steps)
+            return
+        self._kept.append(tick)
+
+
+def fill_flat(bars: list[Bar], interval_ns: int) -> list[Bar]:
+    """
+    Return ``bars`` with a flat bar for every interval that a venue left out.
+
+    The same rule as for live bars (:mod:`cryptoquantix.bars.rule`): a silence of more
+    than a day stays a hole.
+    """
+    filled: list[Bar] = []
+    for bar in bars:
+        if filled:
+            before = filled[-1]
+            count = flat_bar_count(before.open_time_ns, bar.open_time_ns, interval_ns)
+            close = before.close
+            for i in range(count):
+                open_ns = before.close_time_ns + i * interval_ns
+                flat = (open_ns, open_ns + interval_ns, *(close,) * 4, 0.0, 0.0)
+                filled.append(Bar(*flat))
+        filled.append(bar)
+    return filled

@@ -1,0 +1,141 @@
+"""
+The bars before now: the venue's newest ones, then the catalog's older ones.
+
+It never looks ahead of the venue's present: of the catalog only bars strictly before
+the venue's oldest are taken, and only where they reach it without a hole. A catalog
+that holds the future (a tape being played from it) cannot leak it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import polars as pl
+
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.errors import DataError, VenueUnavailable
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.market import Bar
+from cryptoquantix.data.catalog import Catalog
+from cryptoquantix.live.bar_seam import Span, fill_flat
+from cryptoquantix.venues.market_rest import MarketRest
+
+_log = logging.getLogger(__name__)
+
+
+class History:
+    """
+    Fetches the bars of one instrument.
+
+    Parameters
+    ----------
+    rest : MarketRest
+        The venue.
+    catalog : Catalog or None
+        What is held here, if anything.
+    instrument : InstrumentId
+        Whose bars.
+    bar_seconds : int
+        A bar length that the venue keeps.
+    """
+
+    def __init__(
+        self,
+        rest: MarketRest,
+        catalog: Catalog | None,
+        instrument: InstrumentId,
+        bar_seconds: int,
+    ) -> None:
+        self._rest = rest
+        self._catalog = catalog
+        self._instrument = instrument
+        self._bar_seconds = bar_seconds
+        self._interval_ns = bar_seconds * NS_PER_SECOND
+
+    async def fetch(self, span: Span, start_ns: int) -> list[Bar]:
+        """
+        Return the bars of ``span``, from ``start_ns`` on where it is open-ended.
+
+        They follow each other without a hole up to ``span.until_ns``; flat where the
+        venue left an interval out. Cancellation leaves nothing behind.
+
+        Raises
+        ------
+        VenueUnavailable
+            If the venue's answer does not reach far enough yet, or none came.
+        VenueError
+            If the venue refused.
+        """
+        # One bar more: what follows it may be flat, at its close.
+        from_ns = start_ns if span.from_ns is None else span.from_ns - self._interval_ns
+        bars = await self._rest.bars(
+            self._instrument.symbol,
+            self._bar_seconds,
+            from_ns,
+            span.until_ns + self._interval_ns,
+        )
+        if not bars or bars[-1].open_time_ns != span.until_ns:
+            reach = bars[-1].close_time_ns if bars else None
+            msg = f"{self._instrument}: bars reach {reach}, not yet {span.until_ns}"
+            raise VenueUnavailable(msg, venue=self._instrument.venue.value)
+        if span.from_ns is not None:
+            filled = fill_flat(bars, self._interval_ns)[:-1]
+            return [bar for bar in filled if bar.open_time_ns >= span.from_ns]
+        if bars[0].open_time_ns > start_ns:
+            bars = await self._older(start_ns, bars[0].open_time_ns) + bars
+        return _newest_run(fill_flat(bars, self._interval_ns))[:-1]
+
+    async def _older(self, start_ns: int, end_ns: int) -> list[Bar]:
+        """Return the catalog's bars that lead up to ``end_ns`` without a hole."""
+        if self._catalog is None:
+            return []
+        try:
+            bars = await asyncio.to_thread(
+                _catalog_bars,
+                self._catalog,
+                self._instrument,
+                self._bar_seconds,
+                (start_ns, end_ns),
+            )
+        except DataError as error:
+            _log.info("nothing older in the catalog", extra={"reason": str(error)})
+            return []
+        found = _newest_run(bars)
+        if found and found[-1].close_time_ns != end_ns:
+            _log.warning(
+                "the catalog ends before the venue's oldest bar: not used",
+                extra={
+                    "instrument": str(self._instrument),
+                    "catalog_until_ns": found[-1].close_time_ns,
+                    "venue_from_ns": end_ns,
+                },
+            )
+            return []
+        return found
+
+
+def _catalog_bars(
+    catalog: Catalog, instrument: InstrumentId, seconds: int, within: tuple[int, int]
+) -> list[Bar]:
+    start_ns, end_ns = within
+    columns = ("open", "high", "low", "close", "volume")
+    frame = catalog.bars(instrument, seconds, start_ns, end_ns).select(
+        pl.col("open_time").to_physical(),
+        pl.col("close_time").to_physical(),
+        *columns,
+    )
+    rows = frame.collect(engine="streaming").iter_rows()
+    return [Bar._make((*row, 0.0)) for row in rows if row[1] <= end_ns]
+
+
+def _newest_run(bars: list[Bar]) -> list[Bar]:
+    """Return the bars after the last hole."""
+    for index in range(len(bars) - 1, 0, -1):
+        if bars[index].open_time_ns != bars[index - 1].close_time_ns:
+            _log.warning(
+                "hole in history: only what follows is used",
+                extra={"until_ns": bars[index].open_time_ns},
+            )
+            return bars[index:]
+    return bars
