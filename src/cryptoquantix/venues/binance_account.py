@@ -1,0 +1,174 @@
+"""
+Binance USD-M account answers as orders, fills and positions; it requests nothing.
+
+Sizes and prices stay decimal text until they are lots and Decimal: a float in an answer
+is refused, because it may already have lost the venue's digits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from cryptoquantix.core.account import Position
+from cryptoquantix.core.clock import NS_PER_MS
+from cryptoquantix.core.errors import VenueError
+from cryptoquantix.core.instrument import Instrument, Venue
+from cryptoquantix.core.order import Fill, OrderState, Side
+from cryptoquantix.core.quantity import to_lots_down, to_steps
+from cryptoquantix.venues.port import VenueFill, VenueOrder
+
+_LOG = logging.getLogger(__name__)
+
+_VENUE: Final = Venue.BINANCE.value
+_STATES: Final = {
+    "NEW": OrderState.WORKING,
+    "PARTIALLY_FILLED": OrderState.WORKING,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.CANCELED,
+    "EXPIRED_IN_MATCH": OrderState.CANCELED,
+    "REJECTED": OrderState.REFUSED,
+}
+
+
+class AccountReader:
+    """
+    Reads rows of account answers, given what is listed, by symbol.
+
+    What is in a symbol that is not listed for trading cannot be counted in lots: it
+    is left out, and said in the log.
+    """
+
+    def __init__(self, by_symbol: Mapping[str, Instrument]) -> None:
+        self._by_symbol = by_symbol
+
+    def open_orders(self, rows: Iterable[Mapping[str, Any]]) -> list[VenueOrder]:
+        """Return the orders of ``rows`` whose symbol is listed."""
+        return [self.order(row) for row in rows if self._is_listed(row)]
+
+    def _is_listed(self, row: Mapping[str, Any]) -> bool:
+        if row["symbol"] in self._by_symbol:
+            return True
+        _LOG.warning("an order in %s, which is not listed for trading", row["symbol"])
+        return False
+
+    def positions(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Position]:
+        """Yield the positions that are not flat."""
+        for row in rows:
+            size = number(row["positionAmt"])
+            if size == 0:
+                continue
+            if row.get("positionSide", "BOTH") != "BOTH":
+                msg = f"the {_VENUE} account was put into hedge mode: trading stops"
+                raise VenueError(msg, venue=_VENUE, request="positionRisk")
+            instrument = self._by_symbol.get(row["symbol"])
+            if instrument is None:
+                _LOG.warning("a position in %s, which is not listed", row["symbol"])
+                continue
+            yield Position(
+                instrument=instrument.id,
+                size_lots=to_lots_down(size, instrument.lot_size),
+                entry_price=number(row["entryPrice"]),
+                mark_price=number(row["markPrice"]),
+                pnl_unrealized=number(row["unRealizedProfit"]),
+            )
+
+    def order(self, row: Mapping[str, Any]) -> VenueOrder:
+        """Return one order, normal or conditional (an algo order)."""
+        if "algoId" in row:
+            return self._conditional_order(row)
+        instrument = self._instrument(row["symbol"])
+        status = str(row["status"])
+        return VenueOrder(
+            venue_order_id=str(row["orderId"]),
+            client_order_id=str(row["clientOrderId"]),
+            instrument=instrument.id,
+            side=Side(str(row["side"]).lower()),
+            size_lots=to_lots_down(number(row["origQty"]), instrument.lot_size),
+            filled_lots=to_steps(number(row["executedQty"]), instrument.lot_size),
+            state=_STATES[status],
+            is_reduce_only=_is_reduce_only(row),
+            is_conditional=False,
+            detail=status,
+        )
+
+    def _conditional_order(self, row: Mapping[str, Any]) -> VenueOrder:
+        instrument = self._instrument(row["symbol"])
+        return VenueOrder(
+            venue_order_id=str(row["algoId"]),
+            client_order_id=str(row["clientAlgoId"]),
+            instrument=instrument.id,
+            side=Side(str(row["side"]).lower()),
+            size_lots=to_lots_down(number(row["quantity"]), instrument.lot_size),
+            filled_lots=0,
+            state=OrderState.WORKING,
+            is_reduce_only=_is_reduce_only(row),
+            is_conditional=True,
+            detail=str(row["algoStatus"]),
+        )
+
+    def fill(self, row: Mapping[str, Any]) -> VenueFill:
+        """Return one execution."""
+        instrument = self._instrument(row["symbol"])
+        fill = Fill(
+            trade_id=str(row["id"]),
+            client_order_id="",
+            instrument=instrument.id,
+            side=Side(str(row["side"]).lower()),
+            size_lots=to_steps(number(row["qty"]), instrument.lot_size),
+            price=number(row["price"]),
+            fee=number(row["commission"]),
+            fee_currency=str(row["commissionAsset"]),
+            venue_time_ns=int(row["time"]) * NS_PER_MS,
+        )
+        return VenueFill(fill, str(row["orderId"]))
+
+    def _instrument(self, symbol: str) -> Instrument:
+        found = self._by_symbol.get(symbol)
+        if found is None:
+            msg = f"{symbol} is not listed at {_VENUE} for trading"
+            raise ValueError(msg)
+        return found
+
+
+@contextlib.contextmanager
+def shaped(request: str) -> Iterator[None]:
+    """Turn an answer of unknown shape into one sentence."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+        msg = f"{_VENUE} answered {request} in an unknown shape: {error!r}"
+        raise VenueError(msg, venue=_VENUE, request=request) from None
+
+
+def number(value: object) -> Decimal:
+    """Return a decimal text as a finite number; never from a float."""
+    if not isinstance(value, (str, int)):
+        msg = f"expected decimal text, found {value!r}"
+        raise TypeError(msg)
+    number = Decimal(value)
+    if not number.is_finite():
+        msg = f"expected a finite number, found {value!r}"
+        raise ValueError(msg)
+    return number
+
+
+def plain(value: Decimal) -> str:
+    """Return a number as the venue takes it: no exponent."""
+    return format(value, "f")
+
+
+def _is_reduce_only(row: Mapping[str, Any]) -> bool:
+    """Return whether an order only closes; JSON says so as a bool or as text."""
+    return any(
+        str(row.get(name)).lower() == "true" for name in ("reduceOnly", "closePosition")
+    )
+
+
+def trade_number(found: VenueFill) -> int:
+    """Return the number by which the venue counts its trades."""
+    return int(found.fill.trade_id)

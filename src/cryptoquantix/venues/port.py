@@ -1,0 +1,134 @@
+"""
+What execution needs of a venue, as a protocol; it implements nothing.
+
+Everything is in ticks, lots and Decimal; the venue's own spellings stop here. Every
+coroutine raises the errors of :mod:`cryptoquantix.core.errors` and none other, and
+has a bound on how long it waits. Cancelling one that places an order leaves the
+order's outcome unknown: the caller must treat it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from cryptoquantix.core.account import AccountSnapshot
+from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
+from cryptoquantix.core.order import Fill, Increase, OrderState, Reduction, Side
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """
+    One order as the venue shows it.
+
+    ``state`` is WORKING, FILLED, CANCELED (expired included) or REFUSED;
+    ``is_conditional`` where it waits for a trigger. ``client_order_id`` is whatever
+    the venue holds, ours or not.
+    """
+
+    venue_order_id: str
+    client_order_id: str
+    instrument: InstrumentId
+    side: Side
+    size_lots: int
+    filled_lots: int
+    state: OrderState
+    is_reduce_only: bool
+    is_conditional: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFill:
+    """
+    One execution on the account, with the venue's id of its order.
+
+    ``fill.client_order_id`` is empty: venues tell fills by their own order ids.
+    """
+
+    fill: Fill
+    venue_order_id: str
+
+
+PermitCheck = Callable[[], None]
+"""Raises :class:`~cryptoquantix.core.errors.Halted` unless an increase may be sent."""
+
+
+class VenuePort(Protocol):
+    """One account at one venue."""
+
+    @property
+    def venue(self) -> Venue:
+        """Which venue it is."""
+        ...
+
+    async def open(self) -> None:
+        """
+        Read what must be known before trading: instruments, clock, mode, rights.
+
+        Raises
+        ------
+        CredentialsRefused
+            If the key is wrong, may withdraw, or the account is in hedge mode.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; closing twice is fine."""
+        ...
+
+    def instruments(self) -> Mapping[InstrumentId, Instrument]:
+        """Return what is traded, as of :meth:`open`."""
+        ...
+
+    async def account(self) -> AccountSnapshot:
+        """Return equity and every position."""
+        ...
+
+    async def marks(
+        self, instruments: Iterable[InstrumentId]
+    ) -> dict[InstrumentId, Decimal]:
+        """Return mark prices."""
+        ...
+
+    async def open_orders(
+        self, instruments: Iterable[InstrumentId] | None
+    ) -> list[VenueOrder]:
+        """Return resting orders of every class, of all instruments where None."""
+        ...
+
+    async def place_increase(
+        self, order: Increase, permit_check: PermitCheck
+    ) -> VenueOrder:
+        """
+        Send an increase; ``permit_check`` runs right before the bytes are written.
+
+        Raises
+        ------
+        Halted
+            From ``permit_check``: no byte was written.
+        """
+        ...
+
+    async def place_reduction(self, order: Reduction) -> VenueOrder:
+        """Send a reduction; nothing of ours holds it up."""
+        ...
+
+    async def cancel(self, instrument: InstrumentId, client_order_id: str) -> None:
+        """Cancel one order; :class:`OrderNotFound` where it rests no more."""
+        ...
+
+    async def order_by_client_id(
+        self, instrument: InstrumentId, client_order_id: str
+    ) -> VenueOrder:
+        """Return one order of any state; :class:`OrderNotFound` where unknown."""
+        ...
+
+    async def fills(
+        self, instrument: InstrumentId, after_trade_id: str
+    ) -> list[VenueFill]:
+        """Return fills newer than ``after_trade_id``, oldest first (empty: newest)."""
+        ...

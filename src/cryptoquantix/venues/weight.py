@@ -1,0 +1,71 @@
+"""
+Our share of a venue's request weight; it sends nothing and orders nothing.
+
+Venue limits count per address, and the risk daemon lives at the same one: other
+services keep to half of the documented limit, so that its emergency budget is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
+
+# Binance USD-M documents 2 400 a minute an address.
+BINANCE_WEIGHT_PER_MINUTE: Final = 2_400 // 2
+_WINDOW_NS: Final = 60 * NS_PER_SECOND
+_STEP_SECONDS: Final = 0.05
+
+
+class WeightBudget:
+    """
+    Weight spent in the last minute, and who must wait for it to pass.
+
+    Parameters
+    ----------
+    weight_max : int
+        Weight that may be spent within ``window_ns``.
+    """
+
+    def __init__(
+        self, clock: Clock, weight_max: int, window_ns: int = _WINDOW_NS
+    ) -> None:
+        self._clock = clock
+        self._max = weight_max
+        self._window_ns = window_ns
+        self._spent: deque[tuple[int, int]] = deque()
+        self._total = 0
+        self._closed_until_ns = 0
+
+    @property
+    def used(self) -> int:
+        """Weight spent within the window."""
+        since = self._clock.monotonic_ns() - self._window_ns
+        while self._spent and self._spent[0][0] <= since:
+            self._total -= self._spent.popleft()[1]
+        return self._total
+
+    def close_for(self, delay_ns: int) -> None:
+        """Let nobody but the urgent pass for ``delay_ns``: the venue asked for it."""
+        until = self._clock.monotonic_ns() + delay_ns
+        self._closed_until_ns = max(self._closed_until_ns, until)
+
+    async def take(self, weight: int, *, is_urgent: bool = False) -> None:
+        """
+        Return once ``weight`` may be spent, and count it.
+
+        What is urgent (reductions, cancels) is counted and never waits. Cancellation
+        while waiting spends nothing.
+        """
+        # Time alone frees weight, so there is no event to wait for.
+        while not is_urgent and not self._fits(weight):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(_STEP_SECONDS)
+        self._spent.append((self._clock.monotonic_ns(), weight))
+        self._total += weight
+
+    def _fits(self, weight: int) -> bool:
+        if self._clock.monotonic_ns() < self._closed_until_ns:
+            return False
+        return self.used + weight <= self._max
