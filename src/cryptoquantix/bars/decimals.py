@@ -5,7 +5,7 @@ Archives write decimals of at most 15 digits. A double holds such a number witho
 loss: the integer ``round(x * 10**k)`` is the number's digits again, and dividing
 that integer by ``10**k`` gives the same double back. Sums are therefore taken over
 the integers, which no order of addition changes, and turned into the nearest double
-once. This module refuses numbers that are no such decimals.
+once. This module rounds nothing else.
 
 Divisions are numpy's: Polars divides by a scalar by multiplying with its reciprocal
 (seen with 2.1), which is off by one unit in the last place for many quotients.
@@ -17,13 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryptoquantix.core.errors import SchemaError
-
 DECIMALS_MAX = 15
 _EXACT = 2**53  # below it every integer is a double
-_TOO_LONG = (
-    "expected decimals of at most 15 digits, found a longer or an infinite number"
-)
 _DIGITS = 1e15  # 15 digits: x * 10**k rounds to the right integer
 
 
@@ -52,45 +47,31 @@ def _nearest(series: pl.Series, decimals: int) -> pl.Series:
     return pl.Series(series.name, exact, dtype=pl.Float64)
 
 
-def array_decimals(values: NDArray[np.float64], *, at_least: int = 0) -> int:
-    """
-    Return the smallest number of decimals that writes every one of ``values``.
-
-    Not fewer than ``at_least``: what is known of earlier parts of a dataset.
-
-    Raises
-    ------
-    SchemaError
-        If some value has more than 15 digits, or is not finite.
-
-    Examples
-    --------
-    >>> array_decimals(np.array([1.5, 0.25, 3.0]))
-    2
-    """
-    decimals = _decimals(values, at_least)
-    if decimals > DECIMALS_MAX:
-        raise SchemaError(_TOO_LONG)
-    return decimals
-
-
-def column_decimals(frame: pl.LazyFrame, column: str) -> int | None:
+def column_decimals(
+    frame: pl.LazyFrame | pl.DataFrame, column: str, *, at_least: int = 0
+) -> int | None:
     """
     Return the smallest number of decimals that writes every value of ``column``.
 
-    None where some value has more than 15 digits or is not finite. Reads the column
-    once, streaming.
+    Not fewer than ``at_least``: what is known of earlier parts of a dataset. None
+    where some value has more than 15 digits or is not finite. Reads the column once,
+    streaming.
     """
+    if isinstance(frame, pl.DataFrame):
+        found = _decimals(frame[column].to_numpy(), at_least)
+        return None if found > DECIMALS_MAX else found
 
     def each(series: pl.Series) -> pl.Series:
         # Raising in here, on a thread of Polars, can abort the process.
-        count = _decimals(series.to_numpy(), 0)
+        count = _decimals(series.to_numpy(), at_least)
         return pl.Series(series.name, np.full(len(series), count, np.int64))
 
     expression = pl.col(column).map_batches(
         each, return_dtype=pl.Int64, is_elementwise=True
     )
-    widest = frame.select(expression.max()).collect(engine="streaming").item() or 0
+    widest = (
+        frame.select(expression.max()).collect(engine="streaming").item() or at_least
+    )
     return None if widest > DECIMALS_MAX else int(widest)
 
 
