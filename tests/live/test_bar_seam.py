@@ -1,0 +1,190 @@
+"""No bar is missing and none is doubled, wherever fetched bars meet live ticks."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryptoquantix.bars.stream import BarBuilder
+from cryptoquantix.core.market import Bar, Tick
+from cryptoquantix.live.bar_seam import (
+    DUPLICATES_MAX,
+    BarSeam,
+    SeamState,
+    Span,
+    fill_flat,
+)
+
+INTERVAL = 60
+TICK, LOT = Decimal("0.1"), Decimal("0.001")
+
+
+def ticks_at(times, first_id=1):
+    return [
+        Tick(time, 1000 + (7 * i) % 13, 1 + i % 5, False, first_id + i)
+        for i, time in enumerate(times)
+    ]
+
+
+def bars_of(ticks):
+    """The venue's bars: closed ones, and the one in progress."""
+    builder = BarBuilder(INTERVAL, TICK, LOT)
+    bars = [bar for tick in ticks for bar in builder.add(tick)]
+    return bars, builder.advance(ticks[-1].venue_time_ns + INTERVAL)
+
+
+def answer(span: Span, ticks: list[Tick]) -> list[Bar]:
+    """What a venue that has seen ``ticks`` answers."""
+    bars = bars_of(ticks)[0]
+    low = 0 if span.from_ns is None else span.from_ns
+    return [
+        b for b in bars if low <= b.open_time_ns and b.close_time_ns <= span.until_ns
+    ]
+
+
+class Runner:
+    """Feeds a seam; answers each request ``lag`` ticks later."""
+
+    def __init__(self, ticks, lag=0, seam=None):
+        self.all = ticks
+        self.lag = lag
+        self.seam = seam or BarSeam(INTERVAL)
+        self.out: list[Bar] = []
+        self.asked = None
+
+    def run(self, lost=frozenset()):
+        for index, tick in enumerate(self.all):
+            if index in lost:
+                continue
+            self.out += self.seam.add(tick, TICK, LOT)
+            self._serve(index)
+        self.lag = -1
+        self._serve(len(self.all) - 1)
+        return self.out
+
+    def _serve(self, index):
+        while (wanted := self.seam.wanted()) is not None:
+            if self.asked is None:
+                self.asked = (index, wanted)
+            asked_at, span = self.asked
+            if index - asked_at < self.lag:
+                return
+            self.asked = None
+            if not self.seam.is_current(span):
+                continue
+            bars = answer(span, self.all[: index + 1])
+            if span.from_ns is None:
+                self.out = []
+            self.out += bars
+            self.out += self.seam.complete(span)
+
+
+TIMES = st.lists(st.integers(0, 40), min_size=3, max_size=120).map(
+    lambda steps: [1_000_000 + sum(steps[: i + 1]) for i in range(len(steps))]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TIMES, st.data())
+def test_bars_equal_those_of_a_run_without_loss(times, data):
+    ticks = ticks_at(times)
+    lost = data.draw(st.sets(st.integers(1, len(ticks) - 1), max_size=len(ticks) // 2))
+    lost -= {len(ticks) - 1}
+    lag = data.draw(st.integers(0, 10))
+    runner = Runner(ticks, lag)
+    out = runner.run(lost)
+    expected = bars_of(ticks)[0]
+    expected = [
+        bar for bar in expected if bar.close_time_ns <= (runner.seam.close_ns or 0)
+    ]
+    assert out == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(TIMES, st.integers(0, 119))
+def test_a_seam_joined_anywhere_gives_every_bar_from_the_start(times, joined):
+    ticks = ticks_at([*times, times[-1] + 2 * INTERVAL, times[-1] + 4 * INTERVAL])
+    joined %= len(times)
+    runner = Runner(ticks)
+    out = runner.run(set(range(joined)))
+    assert out == bars_of(ticks)[0]
+    assert runner.seam.state is SeamState.LIVE
+
+
+def test_a_duplicate_changes_nothing():
+    ticks = ticks_at(range(0, 600, 7))
+    twice = [tick for tick in ticks for _ in range(2)]
+    runner = Runner(ticks)
+    runner.all = twice
+    seam = runner.seam
+    out = []
+    for tick in twice:
+        out += seam.add(tick, TICK, LOT)
+        while (span := seam.wanted()) is not None and seam.is_current(span):
+            out += answer(span, ticks) + seam.complete(span)
+    assert out == bars_of(ticks)[0]
+    assert seam.duplicates == len(ticks)
+    assert seam.gaps == 0
+
+
+def test_a_venue_that_numbers_anew_is_noticed_and_nothing_old_is_kept():
+    old = ticks_at(range(100_000, 101_000, 10), first_id=500_000)
+    new = ticks_at(range(0, 60 * DUPLICATES_MAX, 30))
+    runner = Runner(old)
+    runner.run()
+    assert runner.seam.state is SeamState.LIVE
+    runner.all = new
+    out = runner.run()
+    assert out == bars_of(new)[0]
+    assert runner.seam.gaps == 1
+
+
+def test_a_span_that_was_overtaken_is_refused():
+    seam = BarSeam(INTERVAL)
+    seam.add(Tick(1_000, 1, 1, False, 1), TICK, LOT)
+    span = seam.wanted()
+    seam.complete(span)
+    assert seam.wanted() is None
+    assert not seam.is_current(span)
+    with pytest.raises(AssertionError):
+        seam.complete(span)
+
+
+def test_ticks_kept_while_bars_are_fetched_are_bounded_and_none_is_lost_silently():
+    ticks = ticks_at(range(0, 6_000, 10))
+    runner = Runner(ticks, lag=100, seam=BarSeam(INTERVAL, ticks_kept_max=20))
+    out = runner.run()
+    assert runner.seam.gaps > 0
+    closed = runner.seam.close_ns
+    assert out == [bar for bar in bars_of(ticks)[0] if bar.close_time_ns <= closed]
+
+
+def test_a_changed_tick_size_starts_a_new_bridge():
+    seam = BarSeam(INTERVAL)
+    ticks = ticks_at(range(0, 200, 10))
+    for tick in ticks:
+        seam.add(tick, TICK, LOT)
+        while (span := seam.wanted()) is not None:
+            seam.complete(span)
+    assert seam.state is SeamState.LIVE
+    seam.add(Tick(201, 1, 1, False, ticks[-1].trade_id + 1), Decimal("0.01"), LOT)
+    assert seam.state is SeamState.BRIDGING
+    assert seam.gaps == 1
+
+
+def test_intervals_a_venue_left_out_are_flat_and_a_hole_stays_a_hole():
+    first = Bar(0, 60, 1.0, 2.0, 0.5, 1.5, 3.0, 0.0)
+    later = Bar(180, 240, 9.0, 9.0, 9.0, 9.0, 1.0, 0.0)
+    flat = (1.5, 1.5, 1.5, 1.5, 0.0, 0.0)
+    assert fill_flat([first, later], 60) == [
+        first,
+        Bar(60, 120, *flat),
+        Bar(120, 180, *flat),
+        later,
+    ]
+    day_ns = 86_400 * 10**9
+    minute = 60 * 10**9
+    a = Bar(0, minute, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+    b = Bar(2 * day_ns, 2 * day_ns + minute, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+    assert fill_flat([a, b], minute) == [a, b]
