@@ -32,6 +32,13 @@ Config = Annotated[
     typer.Option("--config", help="Settings file (default: cryptoquantix.toml)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+CatalogRoot = Annotated[
+    Path | None,
+    typer.Option("--catalog", help="Catalog folder (default: the settings' one)."),
+]
+
+catalog_app = typer.Typer(no_args_is_help=True, help="What history is held.")
+app.add_typer(catalog_app, name="catalog")
 
 
 def main() -> None:
@@ -101,6 +108,224 @@ def drill(
     _print(result, as_json=as_json, text=table(result))
     if not all(one["passed"] for one in result["drills"]):
         raise typer.Exit(1)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Archive files, or folders of them.")
+    ],
+    venue: Annotated[str, typer.Option(help="binance.")] = "",
+    kind: Annotated[
+        str, typer.Option(help="trades, aggTrades, klines or fundingRate.")
+    ] = "",
+    instrument: Annotated[str, typer.Option(help="As binance:BTCUSDT-PERP.")] = "",
+    symbol: Annotated[str, typer.Option(help="As BTCUSDT.")] = "",
+    market: Annotated[str, typer.Option(help="um or spot.")] = "",
+    interval: Annotated[str, typer.Option(help="Of klines: 1s to 1d.")] = "",
+    catalog: CatalogRoot = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Add archive files to the catalog. Options say what names do not."""
+    from cryptoquantix.apps.ingest import run, summary
+    from cryptoquantix.data.archive import Answers
+
+    answers = Answers(venue, kind, symbol, market, interval)
+    values = run(paths, answers, instrument=instrument, catalog=catalog, config=config)
+    _print(values, as_json=as_json, text=summary(values))
+
+
+@app.command()
+def download(
+    symbol: Annotated[str, typer.Argument(help="As BTCUSDT.")],
+    month: Annotated[str, typer.Argument(help="As 2024-01.")],
+    market: Annotated[str, typer.Option(help="um or spot.")] = "um",
+    kind: Annotated[
+        str, typer.Option(help="klines, aggTrades, trades or fundingRate.")
+    ] = "klines",
+    interval: Annotated[str, typer.Option(help="Of klines: 1s to 1d.")] = "1m",
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to (default: archive/ of the settings).")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Download a month of Binance's public archive and verify its checksum."""
+    from cryptoquantix.apps.download import run
+
+    values = run(
+        symbol,
+        month,
+        market=market,
+        kind=kind,
+        interval=interval,
+        folder=folder,
+        config=config,
+    )
+    _print(values, as_json=as_json, text="\n".join(values["files"]))
+
+
+@catalog_app.command("ls")
+def catalog_ls(
+    catalog: CatalogRoot = None, config: Config = None, as_json: Json = False
+) -> None:
+    """List the datasets held, with their extent and source."""
+    from cryptoquantix.apps.catalog import list_datasets, table
+
+    values = list_datasets(catalog, config)
+    _print(values, as_json=as_json, text=table(values))
+
+
+@catalog_app.command("bars")
+def catalog_bars(
+    instrument: Annotated[str, typer.Argument(help="As binance:PEPEUSDT-SPOT.")],
+    interval: Annotated[str, typer.Argument(help="1s to 1d.")] = "1m",
+    catalog: CatalogRoot = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Build bars from the ticks held and store them."""
+    from cryptoquantix.apps.catalog import line, store_bars
+
+    values = store_bars(instrument, interval, catalog, config)
+    _print(values, as_json=as_json, text="  ".join(line(values)))
+
+
+@catalog_app.command("check")
+def catalog_check(
+    instrument: Annotated[
+        str, typer.Argument(help="As binance:BTCUSDT-PERP (default: all).")
+    ] = "",
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Exit 0 whatever is found.")
+    ] = False,
+    catalog: CatalogRoot = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Report gaps, duplicates and disorder; exit 1 where there are any."""
+    from cryptoquantix.apps.catalog import check_datasets, findings
+
+    values = check_datasets(instrument, catalog, config)
+    _print(values, as_json=as_json, text=findings(values))
+    if not (values["clean"] or report_only):
+        raise typer.Exit(1)
+
+
+Who = Annotated[str | None, typer.Option("--who", help="Your name, for the record.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the record.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Yes, at venues that trade real money.")
+]
+
+
+@app.command()
+def status(config: Config = None, as_json: Json = False) -> None:
+    """Show what the risk daemon knows; exit code 0 only if the guard is well."""
+    from cryptoquantix.apps.operate import status as ask
+
+    value, page, is_well = ask(config)
+    _print(value, as_json=as_json, text=page)
+    if not is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def halt(
+    who: Who = None, reason: Reason = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Stop now: cancel, close every position, verify flat, stay halted."""
+    _order("halt", who, reason, config, as_json=as_json)
+
+
+@app.command()
+def flatten(
+    who: Who = None, reason: Reason = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Cancel every order, close every position, then stay LOCKED."""
+    _order("flatten", who, reason, config, as_json=as_json)
+
+
+@app.command()
+def rearm(
+    who: Who = None,
+    reason: Reason = None,
+    live: Live = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Accept today's equity as the new baseline and let positions open again."""
+    _order("rearm", who, reason, config, as_json=as_json, is_live=live)
+
+
+def _order(
+    verb: str,
+    who: str | None,
+    reason: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+    is_live: bool = False,
+) -> None:
+    from cryptoquantix.apps.operate import MEANING, order
+
+    done = order(verb, config, who=who, reason=reason, is_live=is_live)
+    text = f"{MEANING[verb]}\nThe daemon is now {done['state']}; follow `cqx status`."
+    _print(done, as_json=as_json, text=text)
+
+
+@app.command()
+def up(
+    config: Config = None,
+    live: Live = False,
+    leave_unguarded: Annotated[
+        bool,
+        typer.Option(
+            "--leave-unguarded", help="On stop, end the risk daemon whatever is open."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every service on this machine; one that ends is restarted alone."""
+    from cryptoquantix.apps.up import line, run
+
+    def say(text: str) -> None:
+        sys.stderr.write(text + "\n")
+
+    run(
+        config,
+        is_live=live,
+        leave_unguarded=leave_unguarded,
+        announce=lambda state: None if as_json else say(line(state)),
+        on_ready=lambda what: _print(
+            what, as_json=as_json, text="everything was started; Ctrl-C stops it"
+        ),
+        say=say,
+    )
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(
+        "cryptoquantix.toml"
+    ),
+    simulator_json: Annotated[
+        str | None,
+        typer.Option(
+            "--simulator-json",
+            help="File with the line of `cqx simulate --json` (-: standard input).",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a commented settings file for this machine's simulator."""
+    from cryptoquantix.apps.init import run
+
+    done = run(file, simulator_json=simulator_json, is_forced=force)
+    text = f"wrote {done['written']}; next: `cqx up`, then `cqx rearm`"
+    _print(done, as_json=as_json, text=text)
 
 
 @app.callback()

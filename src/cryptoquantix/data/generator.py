@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.errors import DataError
 from cryptoquantix.core.instrument import InstrumentId
-from cryptoquantix.data.layout import DatasetKey, Marker
+from cryptoquantix.data.layout import MARKER, DatasetKey, Marker, read_marker
 from cryptoquantix.data.schema import BARS, TIME, DatasetKind
 from cryptoquantix.data.store import put
 
@@ -115,6 +116,13 @@ def store_generated(
         If the catalog cannot be written, or holds real bars under that name.
     """
     key = DatasetKey(DatasetKind.BARS, instrument, "1m")
+    if (root / key.path / MARKER).exists() and not read_marker(
+        root / key.path
+    ).generated:
+        msg = (
+            f"the catalog {root} holds real {key}: generated bars do not mix with them"
+        )
+        raise DataError(msg)
     put(root, key, bars, Marker("generated", generated=True))
     return key
 
