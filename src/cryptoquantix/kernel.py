@@ -39,7 +39,10 @@ CACHE_ENTRIES_MAX = 50
 SOURCES_MAX = 500
 
 _DRIVER_PREFIX = "cqx_driver_"
-_PRIVATE_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# Without numba's reference counting (``_nrt``) a pass is four times as fast: a state's
+# arrays would be counted up and down, atomically, at every bar. What it costs: a kernel
+# cannot allocate, which is as it should be, and numba says so at compile time.
+_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 # A file changed after this moment may not be what this process has loaded.
 _LOADED_TIME_NS = time.time_ns()
 
@@ -51,7 +54,7 @@ def kernel[F: Callable[..., Any]](function: F) -> F:
     Strict IEEE arithmetic, no global lock held; a division by zero gives inf or NaN
     instead of an exception. With ``NUMBA_DISABLE_JIT=1`` the function itself.
     """
-    return cast("F", numba.njit(forceinline=True, **_PRIVATE_FLAGS)(function))
+    return cast("F", numba.njit(forceinline=True, **_FLAGS)(function))
 
 
 def entry_point[F: Callable[..., Any]](function: F) -> F:
@@ -62,7 +65,7 @@ def entry_point[F: Callable[..., Any]](function: F) -> F:
     several signatures in a way that two processes compiling at once can confuse.
     """
     cached = function.__module__.startswith(_DRIVER_PREFIX)
-    return cast("F", numba.njit(cache=cached, **_PRIVATE_FLAGS)(function))
+    return cast("F", numba.njit(cache=cached, **_FLAGS)(function))
 
 
 def is_compiled() -> bool:
@@ -89,17 +92,20 @@ def default_cache_directory() -> Path:
 
 
 def load_driver(
-    template: str, replace: tuple[str, str], directory: Path | None = None
+    template: str,
+    replace: tuple[str, str] | None = None,
+    directory: Path | None = None,
 ) -> ModuleType:
     """
-    Return the module of ``template`` with one line replaced, its kernels cached.
+    Return the module of ``template``, one line of it replaced, its kernels cached.
 
     Parameters
     ----------
     template : str
         Dotted name of the module whose source is the driver's text.
-    replace : (str, str)
-        The line of it that imports the strategy, and the line to put there.
+    replace : (str, str) or None
+        The line of it that imports the strategy, and the line to put there; None
+        leaves the text as it is.
     directory : Path or None
         Cache folder, made where missing; None is the user's own. Where it cannot be
         written the driver still works, from a temporary folder of this process.
@@ -109,11 +115,7 @@ def load_driver(
     ValueError
         If the template does not hold the line exactly once.
     """
-    source = _source_of(template)
-    if source is None or source.read_text().count(replace[0]) != 1:
-        msg = f"driver template {template} must hold the line {replace[0]!r} once"
-        raise ValueError(msg)
-    text = source.read_text().replace(*replace)
+    text = _driver_text(template, replace)
     sources = imported_sources(text, template.rpartition(".")[0])
     key = _key(text, sources)
     name = f"{_DRIVER_PREFIX}{template.rpartition('.')[2]}_{key}"
@@ -129,6 +131,17 @@ def load_driver(
     except OSError:
         file = _write_private(name, text)
     return _import(name, file)
+
+
+def _driver_text(template: str, replace: tuple[str, str] | None) -> str:
+    source = _source_of(template)
+    text = "" if source is None else source.read_text()
+    if replace is None and text:
+        return text
+    if replace is None or text.count(replace[0]) != 1:
+        msg = f"driver template {template} must hold the line {replace!r} once"
+        raise ValueError(msg)
+    return text.replace(*replace)
 
 
 def imported_sources(text: str, package: str) -> dict[str, Path]:

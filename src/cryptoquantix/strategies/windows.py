@@ -45,14 +45,16 @@ def highest_of(length: int) -> Highest:
 def push_highest(window: Highest, value: float) -> Highest:
     """Return ``window`` with ``value`` in and the oldest out."""
     values, slot = window.values, window.slot
-    block = window.block if window.block > value else value
-    before = values[slot + 1]
-    highest = block if block > before else before
+    # max compiles to one instruction without a branch; a condition does not.
+    block = max(window.block, value)
+    highest = max(block, values[slot + 1])
     values[slot] = value
     slot += 1
     if slot == values.size - 1:
-        for i in range(slot - 2, -1, -1):
-            values[i] = max(values[i], values[i + 1])
+        top = -math.inf
+        for i in range(slot - 1, -1, -1):
+            top = max(top, values[i])
+            values[i] = top
         slot = 0
         block = -math.inf
     return Highest(values, slot, block, highest)
@@ -102,5 +104,7 @@ def smooth(average: float, value: float, count: int, length: int) -> float:
     The plain mean of the first ``length`` values, then Wilder's: each new value weighs
     ``1 / length``.
     """
-    weight = 1.0 / (count if count < length else length)
-    return average + weight * (value - average)
+    # In two branches, so that the quotient that never changes is taken once a pass.
+    if count < length:
+        return average + (1.0 / count) * (value - average)
+    return average + (1.0 / length) * (value - average)
