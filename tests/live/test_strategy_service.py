@@ -1,0 +1,317 @@
+"""Targets equal those of a plain run over the same bars, whatever happens meanwhile."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from cryptoquantix.bus.connection import connect, targets_bucket
+from cryptoquantix.bus.messages import (
+    FeedStatus,
+    MessageDecoder,
+    StrategyStatus,
+    Target,
+    TickBatch,
+    encode,
+)
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.market import Tick
+from cryptoquantix.live.strategy_service import (
+    StrategyPlan,
+    StrategyRunner,
+    StrategyService,
+)
+from cryptoquantix.live.target_publisher import TargetPublisher
+from cryptoquantix.live.warmup import History
+from cryptoquantix.strategies.stepper import Stepper
+from cryptoquantix.venues.backoff import Backoff
+from cryptoquantix.venues.market_rest import MarketRest
+from processes import start_nats
+from stand_in import LOT_SIZE, MINUTE_NS, TICK_SIZE, StandIn
+
+BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
+DAY_MINUTES = 1440
+START_NS = 1_700_006_400 * 10**9
+PARAMS = {
+    "gate_days": 2,
+    "gate_band": 0.0,
+    "breakout_bars": 5,
+    "exit_bars": 5,
+    "exit_atr": 3.0,
+    "atr_bars": 5,
+    "volatility_bars": 10,
+}
+
+
+def walk(minutes, seed=3):
+    """A walk of one to three trades a minute; some minutes without any."""
+    random = np.random.default_rng(seed)
+    ticks, price = [], 10_000
+    for minute in range(minutes):
+        count = 0 if random.random() < 0.1 and minute else int(random.integers(1, 4))
+        for part in range(count):
+            price = max(10, price + int(random.integers(-30, 31)))
+            time_ns = START_NS + minute * MINUTE_NS + part * 15 * 10**9
+            ticks.append(Tick(time_ns, price, 1 + part, False, len(ticks) + 1))
+    return ticks
+
+
+def plain_run(venue):
+    """Targets by bar close of one run over every closed bar of the venue."""
+    stepper = Stepper("trend_breakout", PARAMS)
+    bars = venue.bars("BTCUSDT")[:-1]
+    return {bar.close_time_ns: (stepper.step(bar), bar.close) for bar in bars}
+
+
+class Rig:
+    """A bus, a venue's REST, and the service; ticks are published by the test."""
+
+    def __init__(self, venue, client, server, rest):
+        self.venue = venue
+        self.client = client
+        self.server = server
+        self.rest = rest
+        self.targets = []
+        self.statuses = []
+        self.task = None
+        self.runner = None
+        self._decoder = MessageDecoder(Target)
+        self._statuses = MessageDecoder(StrategyStatus)
+
+    async def on_target(self, message):
+        self.targets.append(self._decoder.decode(message.data))
+
+    async def on_status(self, message):
+        self.statuses.append(self._statuses.decode(message.data))
+
+    async def start(self, warmup_bars=4 * DAY_MINUTES):
+        clock = SystemClock()
+        plan = StrategyPlan(
+            "trend", BTC, 60, warmup_bars, lambda: Stepper("trend_breakout", PARAMS)
+        )
+        publisher = TargetPublisher(await targets_bucket(self.client))
+        self.runner = StrategyRunner(
+            plan,
+            History(self.rest, None, BTC, 60),
+            publisher,
+            await publisher.last(plan.key),
+            Backoff(np.random.default_rng(1), seconds_min=0.01, seconds_max=0.1),
+            clock,
+        )
+        service = StrategyService([self.runner], publisher, self.client, clock)
+        self.task = asyncio.create_task(service.run())
+        await asyncio.sleep(0.05)
+
+    async def stop(self):
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=5)
+        assert self.task.cancelled()
+
+    async def trade(self, ticks, *, lost=False, size=50):
+        """Trades happen, and are published in batches unless ``lost``."""
+        await self.venue.trade("BTCUSDT", *ticks, silent=True)
+        if lost:
+            return
+        for start in range(0, len(ticks), size):
+            part = [tuple(tick) for tick in ticks[start : start + size]]
+            message = TickBatch(
+                "binance", BTC.name, str(TICK_SIZE), str(LOT_SIZE), 0, part
+            )
+            await self.client.publish("ticks.binance.BTCUSDT-PERP", encode(message))
+            await asyncio.sleep(0)
+        await self.client.flush()
+
+    async def until_closed(self, close_ns, seconds=20):
+        async with asyncio.timeout(seconds):
+            while not self.targets or self.targets[-1].bar_close_ns < close_ns:
+                assert not self.task.done(), self.task.exception()
+                await asyncio.sleep(0.01)
+
+    def last_close(self):
+        return self.venue.bars("BTCUSDT")[-2].close_time_ns
+
+
+@asynccontextmanager
+async def rig(tmp_path, history):
+    venue = StandIn()
+    venue.ticks["BTCUSDT"] = list(history)
+    with start_nats(tmp_path) as server:
+        client = await connect(server.url, "strategy")
+        listener = await connect(server.url, "test")
+        async with venue, MarketRest(venue.rest, SystemClock()) as rest:
+            one = Rig(venue, client, server, rest)
+            await listener.subscribe("$KV.targets.>", cb=one.on_target)
+            await listener.subscribe("strategy", cb=one.on_status)
+            await listener.flush()
+            try:
+                yield one
+            finally:
+                if one.task is not None and not one.task.done():
+                    await one.stop()
+                await client.close()
+                await listener.close()
+
+
+def check(targets, expected):
+    for target in targets:
+        assert (target.target, target.price) == expected[target.bar_close_ns]
+
+
+TICKS = walk(4 * DAY_MINUTES)
+CUT = len(TICKS) * 3 // 4
+
+
+async def test_every_live_bar_has_the_target_of_a_plain_run(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await one.trade(TICKS[CUT:])
+        await one.until_closed(one.last_close())
+        expected = plain_run(one.venue)
+        check(one.targets, expected)
+        closes = [target.bar_close_ns for target in one.targets]
+        assert closes == [close for close in expected if close >= closes[0]]
+        assert len(closes) > 300
+        assert len({target.target for target in one.targets}) > 5, "it trades"
+        assert [t.sequence for t in one.targets] == list(range(1, len(closes) + 1))
+        bucket = await targets_bucket(one.client)
+        stands = (await bucket.get("trend.binance.BTCUSDT-PERP")).value
+        assert MessageDecoder(Target).decode(stands) == one.targets[-1]
+
+
+async def test_a_gap_is_rebuilt_from_the_venue_and_changes_no_target(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await one.trade(TICKS[CUT : CUT + 100])
+        await one.trade(TICKS[CUT + 100 : CUT + 200], lost=True)
+        await one.trade(TICKS[CUT + 200 : CUT + 300])
+        await one.trade(TICKS[CUT + 300 : CUT + 301], lost=True)
+        await one.trade(TICKS[CUT + 301 :])
+        await one.until_closed(one.last_close())
+        expected = plain_run(one.venue)
+        check(one.targets, expected)
+        assert one.targets[-1].bar_close_ns == max(expected)
+        closes = [target.bar_close_ns for target in one.targets]
+        assert closes == sorted(set(closes))
+        assert one.runner.seam.gaps == 2
+        assert one.runner.bars == len(expected)
+
+
+async def test_a_restart_arrives_at_the_same_targets(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start(warmup_bars=2 * DAY_MINUTES + 500)
+        await one.trade(TICKS[CUT : CUT + 200])
+        await one.until_closed(one.last_close())
+        first = list(one.targets)
+        await one.stop()
+        await one.trade(TICKS[CUT + 200 : CUT + 400], lost=True)
+        await one.start(warmup_bars=2 * DAY_MINUTES + 500)
+        await one.trade(TICKS[CUT + 400 :])
+        await one.until_closed(one.last_close())
+        stepper = Stepper("trend_breakout", PARAMS)
+        bars = one.venue.bars("BTCUSDT")[:-1]
+        from_ns = first[0].warmup_from_ns
+        expected = {
+            bar.close_time_ns: (stepper.step(bar), bar.close)
+            for bar in bars
+            if bar.open_time_ns >= from_ns
+        }
+        check(one.targets, expected)
+        sequences = [target.sequence for target in one.targets]
+        assert sequences == list(range(1, len(sequences) + 1))
+        assert {target.warmup_from_ns for target in one.targets} == {from_ns}
+
+
+async def test_a_venue_that_is_down_delays_the_targets_and_changes_none(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        one.venue.http_status = 503
+        await one.start()
+        await one.trade(TICKS[CUT : CUT + 200])
+        await asyncio.sleep(0.3)
+        assert not one.targets
+        one.venue.http_status = 200
+        await one.trade(TICKS[CUT + 200 :])
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+
+
+async def test_a_venue_that_starts_again_in_the_past_starts_the_strategy_again(
+    tmp_path,
+):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await one.trade(TICKS[CUT:])
+        await one.until_closed(one.last_close())
+        one.venue.ticks["BTCUSDT"] = []
+        one.targets.clear()
+        again = [
+            tick._replace(trade_id=index + 1)
+            for index, tick in enumerate(TICKS[: DAY_MINUTES * 5])
+        ]
+        async with asyncio.timeout(20):
+            await one.trade(again)
+            last = one.last_close()
+            while not one.targets or one.targets[-1].bar_close_ns != last:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+        check(one.targets, plain_run(one.venue))
+
+
+async def test_messages_that_are_none_are_counted_and_change_nothing(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        odd = TickBatch("binance", BTC.name, "x", "1", 0, [(0, 1, 1, True, 1)])
+        for payload in (b"", b"\xff", encode(odd)):
+            await one.client.publish("ticks.binance.BTCUSDT-PERP", payload)
+        await one.client.publish("feed.binance", b"junk")
+        await one.trade(TICKS[CUT:])
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+        async with asyncio.timeout(5):
+            while not one.statuses:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.02)
+        assert one.statuses[-1].messages_refused == 3
+
+
+async def test_a_silent_feed_is_told_and_its_target_stands(tmp_path):
+    def status(*, connected):
+        return encode(FeedStatus("binance", "b", 1, 1, connected, 0, 0, 0, 0, 0, 0, []))
+
+    async def told(one, *, is_stale):
+        async with asyncio.timeout(5):
+            while not one.statuses or one.statuses[-1].is_stale != is_stale:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.02)
+
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await told(one, is_stale=True)
+        await one.trade(TICKS[CUT:])
+        await one.client.publish("feed.binance", status(connected=True))
+        await told(one, is_stale=False)
+        await one.until_closed(one.last_close())
+        before = one.targets[-1]
+        await one.client.publish("feed.binance", status(connected=False))
+        await told(one, is_stale=True)
+        assert one.targets[-1] == before
+        assert one.statuses[-1].target == before.target
+        assert one.statuses[-1].state == "live"
+
+
+@pytest.mark.slow
+async def test_a_bus_that_was_away_gets_the_newest_target(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await one.trade(TICKS[CUT : CUT + 200])
+        await one.until_closed(one.last_close())
+        one.server.process.terminate()
+        one.server.process.wait(5)
+        for tick in TICKS[CUT + 200 : CUT + 300]:
+            batch = TickBatch(
+                "binance", BTC.name, str(TICK_SIZE), str(LOT_SIZE), 0, [tuple(tick)]
+            )
+            one.runner.on_batch(batch)
+        newest = one.runner.bar_close_ns
+        with start_nats(tmp_path, one.server.port):
+            await one.until_closed(newest, 30)
+            assert one.targets[-1].bar_close_ns == newest
+            await one.stop()
