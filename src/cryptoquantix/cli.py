@@ -93,6 +93,31 @@ def alarms(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Archive files, or a folder of them (default: download)."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for all that the demo writes.")
+    ] = Path("var/demo"),
+    as_json: Json = False,
+) -> None:
+    """Show the whole path on this machine: research, trading, a crash, the kill."""
+    from rich.console import Console
+
+    from cryptoquantix.apps.demo import run, scorecard
+
+    result = run(data, out)
+    if as_json:
+        _print(result.as_json(), as_json=True, text="")
+    else:
+        Console().print(scorecard(result))
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def drill(
     name: Annotated[str, typer.Argument(help="flash-crash, or all.")],
     runs: Annotated[int, typer.Option(help="How many times.")] = 1,
