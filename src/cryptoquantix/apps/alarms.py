@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 from collections.abc import Callable
 from pathlib import Path
-
-import uvloop
 
 from cryptoquantix.alarms.channel import Channel, Telegram
 from cryptoquantix.alarms.delivery import Delivery
 from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, TelegramSettings, load_settings
 from cryptoquantix.apps.token import risk_token
 from cryptoquantix.core.clock import SystemClock
@@ -23,7 +19,7 @@ def run(config: Path | None, *, on_ready: Callable[[dict[str, str]], None]) -> N
     """Deliver until SIGTERM or SIGINT; ``on_ready`` gets what is listened to."""
     settings = load_settings(config)
     setup_logs("alarms")
-    uvloop.run(_run(settings, on_ready))
+    run_until_stopped(lambda: _run(settings, on_ready))
 
 
 async def _run(settings: Settings, on_ready: Callable[[dict[str, str]], None]) -> None:
@@ -39,19 +35,10 @@ async def _run(settings: Settings, on_ready: Callable[[dict[str, str]], None]) -
         )
         on_ready({"daemon": url, "channel": channel.name if channel else "log"})
         try:
-            await _until_signal(delivery)
+            await delivery.run()
         finally:
             if channel is not None:
                 await channel.close()
-
-
-async def _until_signal(delivery: Delivery) -> None:
-    loop = asyncio.get_running_loop()
-    work = asyncio.create_task(delivery.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 def _channel(telegram: TelegramSettings) -> Channel | None:

@@ -7,6 +7,7 @@ It speaks to the daemon alone: neither the bus nor a strategy is needed to stop.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -131,8 +132,8 @@ class OperatorClient:
             raise DaemonUnreachable(self._unanswered(method)) from None
         except (aiohttp.ClientError, OSError) as error:
             msg = (
-                f"cannot reach the risk daemon at {self._url} ({error}): start it "
-                f"with `cqx up` or `cqx risk`, or correct risk.url"
+                f"cannot reach the risk daemon at {self._url} ({_why(error)}): start "
+                f"it with `cqx up` or `cqx risk`, or correct risk.url"
             )
             raise DaemonUnreachable(msg) from None
 
@@ -152,6 +153,11 @@ def _refusal(status: int, text: str, url: str) -> str:
         return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
         return f"{_no_daemon(url)} (HTTP {status})"
+
+
+def _why(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def _no_daemon(url: str) -> str:

@@ -118,6 +118,7 @@ class Child:
                 await asyncio.to_thread(bound_log, self.spec.log)
 
     async def _until_ready(self) -> None:
+        await asyncio.sleep(self.spec.settle_seconds)
         if self.spec.ready is None:
             return
         while True:

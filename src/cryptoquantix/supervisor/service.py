@@ -27,8 +27,9 @@ class ServiceSpec:
     """
     How to run one service.
 
-    ``environment`` is all it gets; ``ready`` is asked until it says True;
-    ``stop_seconds`` is how long it may take to end after SIGTERM.
+    ``environment`` is all it gets; it is ready once it has run for
+    ``settle_seconds`` and ``ready``, asked until then, says True; ``stop_seconds`` is
+    how long it may take to end after SIGTERM.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ServiceSpec:
     log: Path
     ready: Callable[[], Awaitable[bool]] | None = None
     stop_seconds: float = 10.0
+    settle_seconds: float = 0.0
 
 
 @dataclass(slots=True)

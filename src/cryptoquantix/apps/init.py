@@ -1,0 +1,163 @@
+"""``cqx init``: write a commented settings file; it never overwrites one unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from cryptoquantix.apps.settings import load_settings
+from cryptoquantix.core.errors import SettingsError
+
+_NO_KEYS: Final = {
+    "rest": "http://127.0.0.1:8600",
+    "ws": "ws://127.0.0.1:8600",
+    "key": "",
+    "secret": "",
+    "risk": {"key": "", "secret": ""},
+}
+
+_HEAD: Final = """\
+# The settings of one deployment. Every setting: docs/settings.md.
+# The environment goes before this file: CQX_RISK__TOKEN sets risk.token.
+# This file holds keys: keep it readable by its owner alone, and out of git.
+
+# All that is written (journal, risk store, bus files, logs), relative to this file.
+directory = "var"
+# Market data, filled by `cqx ingest` and `cqx download`.
+catalog = "var/catalog"
+
+[nats]
+# The bus. `cqx up` starts a server of its own.
+url = "nats://127.0.0.1:4222"
+embedded = true
+
+[risk]
+# The risk daemon serves permits and status here; `cqx up` makes its token.
+listen = "127.0.0.1:8700"
+url = "http://127.0.0.1:8700"
+# Trip at this drawdown of the rolling 24 h high-water mark, inclusive.
+drawdown_fraction_max = "0.03"
+
+"""
+
+_VENUE: Final = """\
+[venues.{name}]
+# Addresses of this machine are a simulator (`cqx simulate`). A live venue's address
+# additionally needs `--live` on `cqx up` and `cqx rearm`.
+rest = {rest}
+ws = {ws}
+# Execution's key: may trade, must not withdraw.
+key = {key}
+secret = {secret}
+
+[venues.{name}.risk]
+# The risk daemon's own key on the same account; no other process is given it.
+key = {risk_key}
+secret = {risk_secret}
+
+"""
+
+_TAIL: Final = """\
+[[strategies]]
+name = "trend_breakout"
+instrument = "binance:BTCUSDT-PERP"
+bar_seconds = 60
+# History to ask for before targets count.
+warmup_days = 7
+
+[strategies.params]
+# The strategy's own; what is not named keeps its default.
+gate_days = 5
+leverage_max = 2.0
+
+[execution]
+# Fraction of the account's equity allotted to each strategy.
+equity_fraction = "1"
+# Gross exposure over equity.
+leverage_max = "3"
+
+[alarms]
+# A risk daemon silent for so many seconds is an alarm of its own.
+daemon_silent_seconds = 10
+
+[alarms.telegram]
+# Without a token alarms are only logged. Ask @BotFather for one.
+token = ""
+chat_id = ""
+"""
+
+
+def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str, str]:
+    """
+    Write the settings to ``path`` whole or not at all, and return where.
+
+    Parameters
+    ----------
+    simulator_json : str or None
+        A file with the line of ``cqx simulate --json``, ``-`` for standard input;
+        None leaves addresses at 127.0.0.1:8600 and keys empty.
+
+    Raises
+    ------
+    SettingsError
+        If ``path`` exists and ``is_forced`` is False, the line is not a simulator's,
+        or nothing can be written there.
+    """
+    if path.exists() and not is_forced:
+        msg = f"{path} exists already: --force overwrites it"
+        raise SettingsError(msg)
+    venues = _venues(simulator_json) if simulator_json else {"binance": _NO_KEYS}
+    text = _HEAD + "".join(map(_venue, venues, venues.values())) + _TAIL
+    fresh = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        load_settings(fresh)  # what we write, we can read
+        fresh.replace(path)
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror}"
+        raise SettingsError(msg) from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return {"written": str(path)}
+
+
+def _venues(source: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.readline() if source == "-" else Path(source).read_text()
+        venues = json.loads(text)["venues"]
+        # Only what this version can trade: a simulator may offer more venues.
+        found = {name: venues[name] for name in ("binance",) if name in venues}
+        for venue in found.values():
+            _venue("", venue)
+    except OSError as error:
+        msg = f"cannot read {source}: {error.strerror}"
+        raise SettingsError(msg) from None
+    except (ValueError, KeyError, TypeError):
+        found = {}
+    if not found:
+        msg = (
+            f"{'standard input' if source == '-' else source} must hold the line that "
+            f"`cqx simulate --json` prints"
+        )
+        raise SettingsError(msg)
+    return found
+
+
+def _venue(name: str, venue: dict[str, Any]) -> str:
+    # JSON's strings are TOML's basic strings.
+    return _VENUE.format(
+        name=name,
+        rest=json.dumps(venue["rest"]),
+        ws=json.dumps(venue["ws"]),
+        key=json.dumps(venue["key"]),
+        secret=json.dumps(venue["secret"]),
+        risk_key=json.dumps(venue["risk"]["key"]),
+        risk_secret=json.dumps(venue["risk"]["secret"]),
+    )

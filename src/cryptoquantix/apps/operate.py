@@ -1,0 +1,125 @@
+"""
+``cqx status``, ``halt``, ``flatten``, ``rearm``: the operator's hand on the daemon.
+
+They speak to the daemon alone. Neither the bus, nor a strategy, nor `cqx up` has to
+run for a halt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from cryptoquantix.apps.loopback import refuse_live
+from cryptoquantix.apps.settings import load_settings
+from cryptoquantix.apps.status_view import view
+from cryptoquantix.apps.token import risk_token
+from cryptoquantix.control.build import build_stamp
+from cryptoquantix.control.status import RiskState, RiskStatus
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import DaemonError, SettingsError
+from cryptoquantix.risk_client.operator import OperatorClient
+from cryptoquantix.risk_client.verdict import problems, remarks
+from cryptoquantix.supervisor.record import read_record
+
+MEANING: Final = {
+    "halt": (
+        "halt: cancels what could increase, closes every position, cancels the rest, "
+        "verifies flat, and stays halted until `cqx rearm`."
+    ),
+    "flatten": (
+        "flatten: cancels every order and closes every position, verifies flat, and "
+        "then stays LOCKED until `cqx rearm`."
+    ),
+    "rearm": (
+        "rearm: accepts the equity read now as the new baseline, starts a new 24 h "
+        "window, ends a halt (only if the account is proven flat) and lets new "
+        "positions open again.\n"
+        "It does not open, restore or close anything, change a limit, or clear the "
+        "journal, the trip record or undelivered alarms."
+    ),
+}
+
+
+def status(config: Path | None) -> tuple[dict[str, Any], str, bool]:
+    """
+    Return the status as an object, as a page, and whether the guard is well.
+
+    An unreachable daemon is a problem like others, so that what the supervisor
+    knows is still shown.
+    """
+    settings = load_settings(config)
+    found: RiskStatus | None = None
+    try:
+        found = asyncio.run(_status(settings.risk.url, risk_token(settings)))
+    except DaemonError as error:
+        wrong, notes = [str(error)], []
+    else:
+        wrong, notes = problems(found, build_stamp()), remarks(found)
+    report = read_record(settings.directory / "up" / "services.json")
+    if report is not None:
+        notes += [
+            f"{service.name} does not run: {service.note or 'see ' + service.log}"
+            for service in report.services
+            if not service.is_alive
+        ]
+    value: dict[str, Any] = {
+        "ok": not wrong,
+        "problems": wrong,
+        "remarks": notes,
+        "state": None,
+        **(asdict(found) if found else {}),
+        "supervisor": asdict(report) if report else None,
+    }
+    page = view(
+        found, report, problems=wrong, remarks=notes, now_ns=SystemClock().time_ns()
+    )
+    return value, page, not wrong
+
+
+def order(
+    verb: str,
+    config: Path | None,
+    *,
+    who: str | None,
+    reason: str | None,
+    is_live: bool = False,
+) -> dict[str, str]:
+    """
+    Carry out ``halt``, ``flatten`` or ``rearm``; return the daemon's new state.
+
+    Raises
+    ------
+    SettingsError
+        If nobody or no reason is named, or a live venue would be armed unsaid.
+    DaemonError
+        If the daemon does not answer or refuses: its own sentence.
+    """
+    assert verb in MEANING, verb
+    if not (who and who.strip()) or not (reason and reason.strip()):
+        msg = f"cqx {verb} needs a person and a reason: --who NAME --reason TEXT"
+        raise SettingsError(msg)
+    settings = load_settings(config)
+    if verb == "rearm":
+        refuse_live(settings, is_live=is_live, act="cqx rearm")
+    state = asyncio.run(
+        _order(verb, settings.risk.url, risk_token(settings), who.strip(), reason)
+    )
+    return {"done": verb, "state": state.value, "who": who.strip(), "reason": reason}
+
+
+async def _status(url: str, token: str) -> RiskStatus:
+    async with OperatorClient(url, token) as client:
+        return await client.status()
+
+
+async def _order(verb: str, url: str, token: str, who: str, reason: str) -> RiskState:  # noqa: PLR0917 - one call site
+    async with OperatorClient(url, token) as client:
+        carry_out = {
+            "halt": client.halt,
+            "flatten": client.flatten,
+            "rearm": client.rearm,
+        }[verb]
+        return await carry_out(who=who, reason=reason)

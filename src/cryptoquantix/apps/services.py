@@ -1,0 +1,165 @@
+"""
+Which services one machine runs, and what each of them is given; it starts none.
+
+Every service gets the settings file by ``CQX_CONFIG`` and, by environment, an empty
+value over each secret it has no business with: execution never holds the daemon's
+venue key, the daemon never execution's, feed and strategy none at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptoquantix.apps.settings import DEFAULT_FILE, Settings
+from cryptoquantix.bus.server import nats_command
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.supervisor.process import is_listening
+from cryptoquantix.supervisor.service import ServiceSpec
+
+COMMAND: Final = (sys.executable, "-m", "cryptoquantix")
+NATS: Final = "nats"
+RISK: Final = "risk"
+EXECUTION: Final = "execution"
+ALARMS: Final = "alarms"
+# Wrong settings end a service within its import time, about a second.
+_SETTLE_SECONDS: Final = 1.5
+_STOP_SECONDS: Final = 3.0
+_RISK_STOP_SECONDS: Final = 5.0
+
+type Probe = Callable[[], Awaitable[bool]]
+
+
+def nats_spec(settings: Settings) -> ServiceSpec:
+    """
+    Return how to run the embedded bus.
+
+    Raises
+    ------
+    SettingsError
+        If ``nats.url`` is not a port of this machine, or there is no server.
+    """
+    host, port = _address(settings.nats.url, "nats.url")
+    if host not in {"127.0.0.1", "localhost"}:
+        msg = (
+            f"nats.url is {settings.nats.url}, but an embedded server listens on "
+            f"127.0.0.1 alone: correct it, or set nats.embedded = false"
+        )
+        raise SettingsError(msg)
+
+    async def ready() -> bool:
+        return is_listening(port)
+
+    return ServiceSpec(
+        name=NATS,
+        command=tuple(nats_command(settings.nats_directory, port)),
+        environment={"PATH": os.environ.get("PATH", "")},
+        log=settings.log_directory / "nats.log",
+        ready=ready,
+        stop_seconds=_STOP_SECONDS,
+    )
+
+
+def nats_port(settings: Settings) -> int:
+    """Return the port of the embedded bus."""
+    return _address(settings.nats.url, "nats.url")[1]
+
+
+def risk_port(settings: Settings) -> int:
+    """Return the port on which the daemon of this machine listens."""
+    port = _address(f"tcp://{settings.risk.listen}", "risk.listen")[1]
+    if port == 0 or _address(settings.risk.url, "risk.url")[1] != port:
+        msg = (
+            f"risk.listen ({settings.risk.listen}) and risk.url "
+            f"({settings.risk.url}) must name the same port, which is not 0"
+        )
+        raise SettingsError(msg)
+    return port
+
+
+def risk_spec(
+    settings: Settings, config: Path | None, token: str, ready: Probe
+) -> ServiceSpec:
+    """Return how to run the risk daemon; ``ready`` asks for its health."""
+    return ServiceSpec(
+        name=RISK,
+        command=(*COMMAND, "risk", "--json"),
+        environment=_environment(settings, config, RISK, token),
+        log=settings.log_directory / "risk.log",
+        ready=ready,
+        stop_seconds=_RISK_STOP_SECONDS,
+    )
+
+
+def child_specs(
+    settings: Settings, config: Path | None, token: str
+) -> list[ServiceSpec]:
+    """Return the services that end with ``cqx up``, the bus apart."""
+    return [
+        ServiceSpec(
+            name=name,
+            command=(*COMMAND, *arguments),
+            environment=_environment(settings, config, name, token),
+            log=settings.log_directory / f"{name}.log",
+            stop_seconds=_STOP_SECONDS,
+            settle_seconds=_SETTLE_SECONDS,
+        )
+        for name, arguments in _children(settings)
+    ]
+
+
+def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
+    traded = [InstrumentId.parse(one.instrument) for one in settings.strategies]
+    venues = sorted({instrument.venue.value for instrument in traded})
+    missing = [venue for venue in venues if venue not in settings.venues]
+    if missing:
+        msg = f"a strategy trades at {missing[0]}, but the settings give no address"
+        raise SettingsError(msg)
+    feeds = [(f"feed-{venue}", ("feed", venue)) for venue in venues]
+    strategy = [("strategy", ("strategy",))] if venues else []
+    return [
+        *feeds,
+        *strategy,
+        (EXECUTION, ("execution",)),
+        (ALARMS, ("alarms", "--json")),
+    ]
+
+
+def _environment(
+    settings: Settings, config: Path | None, name: str, token: str
+) -> dict[str, str]:
+    environment = dict(os.environ)
+    file = config or Path(environment.get("CQX_CONFIG", DEFAULT_FILE))
+    if file.exists():
+        environment["CQX_CONFIG"] = str(file.resolve())
+    needs_token = name in {RISK, EXECUTION, ALARMS}
+    environment["CQX_RISK__TOKEN"] = token if needs_token else ""
+    if name != ALARMS:
+        environment["CQX_ALARMS__TELEGRAM__TOKEN"] = ""
+    for venue in settings.venues:
+        prefix = f"CQX_VENUES__{venue.upper()}__"
+        hidden = []
+        if name != EXECUTION:
+            hidden += ["KEY", "SECRET"]
+        if name != RISK:
+            hidden += ["RISK__KEY", "RISK__SECRET"]
+        for secret in hidden:
+            environment[prefix + secret] = ""
+    return environment
+
+
+def _address(url: str, setting: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None:
+        msg = f"{setting} must have a host and a port, was {url!r}"
+        raise SettingsError(msg)
+    return host, port

@@ -1,0 +1,262 @@
+"""
+``cqx up``: every service on this machine, each restarted alone; it trades nothing.
+
+The risk daemon outlives it. Stopping ends the daemon too only when the daemon says
+that the book is flat, or when ``--leave-unguarded`` was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.loopback import is_loopback, refuse_live
+from cryptoquantix.apps.service import run_until_stopped
+from cryptoquantix.apps.services import (
+    EXECUTION,
+    NATS,
+    RISK,
+    child_specs,
+    nats_port,
+    nats_spec,
+    risk_port,
+    risk_spec,
+)
+from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.apps.token import make_risk_token, risk_token
+from cryptoquantix.control.build import build_stamp
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import DaemonError, SettingsError
+from cryptoquantix.risk_client.operator import OperatorClient
+from cryptoquantix.supervisor.child import Child
+from cryptoquantix.supervisor.detached import Detached
+from cryptoquantix.supervisor.process import describe, is_listening, listener
+from cryptoquantix.supervisor.service import Condition, ServiceSpec, ServiceState
+from cryptoquantix.supervisor.supervisor import Supervised, Supervisor
+
+_NATS_SECONDS: Final = 10.0
+_RISK_SECONDS: Final = 20.0
+_OTHERS_SECONDS: Final = 20.0
+_PORT_SECONDS: Final = 3.0
+
+type Announce = Callable[[ServiceState], None]
+type OnReady = Callable[[dict[str, Any]], None]
+
+
+def run(
+    config: Path | None,
+    *,
+    is_live: bool,
+    leave_unguarded: bool,
+    announce: Announce,
+    on_ready: OnReady,
+    say: Callable[[str], None],
+) -> None:
+    """
+    Run everything until SIGINT or SIGTERM.
+
+    ``announce`` is told of every change of a service, ``on_ready`` once that all are
+    ready (with what is not yet, after 20 s), ``say`` what became of the daemon.
+
+    Raises
+    ------
+    SettingsError
+        If a setting does not allow it, a port is taken, or it already runs here.
+    """
+    settings = load_settings(config)
+    if not settings.venues:
+        msg = "the settings name no venue: `cqx init` writes an example"
+        raise SettingsError(msg)
+    refuse_live(settings, is_live=is_live, act="cqx up")
+    with _only_one(settings.directory / "up" / "lock"):
+        setup_logs("up", settings.log_directory / "up.log")
+        up = Up(settings, config, announce, on_ready)
+        run_until_stopped(lambda: up.run(leave_unguarded=leave_unguarded, say=say))
+
+
+def line(state: ServiceState) -> str:
+    """Return one service's change as a line for a person."""
+    pid = f" (pid {state.pid})" if state.pid else ""
+    note = f": {state.note}" if state.note else ""
+    return f"{state.name:<14}{state.condition.value}{pid}{note}"
+
+
+class Up:
+    """One run of ``cqx up``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path | None,
+        announce: Announce,
+        on_ready: OnReady,
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._announce = announce
+        self._on_ready = on_ready
+        self._clock = SystemClock()
+        self._token = _token(settings)
+
+    async def run(self, *, leave_unguarded: bool, say: Callable[[str], None]) -> None:
+        """Start in order, watch, and on cancellation stop in order."""
+        supervisor = Supervisor(
+            record=self._settings.directory / "up" / "services.json",
+            build=build_stamp(),
+            on_change=self._announce,
+        )
+        risk: Detached | None = None
+        async with OperatorClient(self._settings.risk.url, self._token) as client:
+            try:
+                await self._start_bus(supervisor)
+                risk = await self._start_risk(supervisor, client)
+                await self._start_others(supervisor)
+                await supervisor.watch()
+            finally:
+                # Execution first: it must not meet a bus that is being stopped.
+                await supervisor.stop(EXECUTION)
+                await supervisor.stop()
+                if risk is not None:
+                    say(await _release(risk, client, leave_unguarded=leave_unguarded))
+                supervisor.forget()
+
+    async def _start_bus(self, supervisor: Supervisor) -> None:
+        if not self._settings.nats.embedded:
+            return
+        await _wait_free(nats_port(self._settings), "nats.url")
+        nats = self._child(supervisor, nats_spec(self._settings))
+        supervisor.start(nats)
+        await supervisor.wait_ready(nats, _NATS_SECONDS)
+
+    async def _start_risk(
+        self, supervisor: Supervisor, client: OperatorClient
+    ) -> Detached | None:
+        if not is_loopback(self._settings.risk.url):
+            await _check_daemon(client, "the daemon at risk.url")
+            return None
+        port = risk_port(self._settings)
+        if is_listening(port):
+            who = describe(await asyncio.to_thread(listener, port))
+            await _check_daemon(client, f"risk.listen's port {port} is taken by {who}")
+        spec = risk_spec(self._settings, self._config, self._token, client.is_healthy)
+        risk = Detached(
+            spec, port=port, clock=self._clock, on_change=supervisor.changed
+        )
+        supervisor.start(risk)
+        await supervisor.wait_ready(risk, _RISK_SECONDS)
+        return risk
+
+    async def _start_others(self, supervisor: Supervisor) -> None:
+        specs = child_specs(self._settings, self._config, self._token)
+        services: list[Supervised] = [self._child(supervisor, spec) for spec in specs]
+        for service in services:
+            supervisor.start(service)
+        waits = [asyncio.create_task(service.ready.wait()) for service in services]
+        await asyncio.wait(waits, timeout=_OTHERS_SECONDS)
+        for wait in waits:
+            wait.cancel()
+        states = supervisor.states
+        self._on_ready(
+            {
+                "services": {state.name: state.pid for state in states},
+                "not_ready": [
+                    f"{state.name}: {state.note or state.condition.value}"
+                    for state in states
+                    if state.condition is not Condition.READY
+                ],
+                RISK: self._settings.risk.url,
+                NATS: self._settings.nats.url,
+            }
+        )
+
+    def _child(self, supervisor: Supervisor, spec: ServiceSpec) -> Child:
+        return Child(spec, clock=self._clock, on_change=supervisor.changed)
+
+
+def _token(settings: Settings) -> str:
+    """Return the daemon's token, made here when everything is on this machine."""
+    if is_loopback(settings.risk.url) and is_loopback(f"tcp://{settings.risk.listen}"):
+        return make_risk_token(settings)
+    token = risk_token(settings)
+    if not token:
+        msg = (
+            f"risk.token is empty, but the daemon at {settings.risk.url} is not only "
+            f"for this machine: set one, the same on both"
+        )
+        raise SettingsError(msg)
+    return token
+
+
+async def _check_daemon(client: OperatorClient, what: str) -> None:
+    """Let a daemon pass that is ours and runs our code."""
+    try:
+        status = await client.status()
+    except DaemonError as error:
+        msg = f"{what}, which is no risk daemon of this deployment: {error}"
+        raise SettingsError(msg) from None
+    if status.build != build_stamp():
+        msg = (
+            f"{what}, a risk daemon of build {status.build}, but this is "
+            f"{build_stamp()}: end it when the book is flat (SIGTERM), then start again"
+        )
+        raise SettingsError(msg)
+
+
+async def _release(
+    risk: Detached, client: OperatorClient, *, leave_unguarded: bool
+) -> str:
+    """Stop the daemon if nothing is left to guard; return what was done and why."""
+    try:
+        status = await client.status()
+        is_flat = status.is_flat is True
+        why = status.not_flat or "the book is not known to be flat"
+    except DaemonError as error:
+        is_flat, why = False, str(error)
+    if is_flat or leave_unguarded:
+        await risk.stop()
+        note = "the book is flat" if is_flat else "UNGUARDED, as --leave-unguarded asks"
+        return f"the risk daemon was stopped: {note}"
+    return (
+        f"the risk daemon keeps running (pid {risk.state.pid}): {why}; "
+        f"the next `cqx up` adopts it"
+    )
+
+
+async def _wait_free(port: int, setting: str) -> None:
+    """Wait a moment for a port: what a killed `cqx up` left is still ending."""
+    deadline = asyncio.get_running_loop().time() + _PORT_SECONDS
+    while is_listening(port):
+        if asyncio.get_running_loop().time() > deadline:
+            who = describe(await asyncio.to_thread(listener, port))
+            msg = f"{setting}'s port {port} is taken by {who}: stop it or change it"
+            raise SettingsError(msg)
+        await asyncio.sleep(0.1)
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Hold the lock of this directory, which the kernel frees when we die."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+")
+    except OSError as error:
+        msg = f"cannot write in {lock.parent}: {error.strerror}"
+        raise SettingsError(msg) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            pid = file.read().strip() or "?"
+            msg = f"cqx up already runs in {lock.parent.parent} (pid {pid})"
+            raise SettingsError(msg) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
