@@ -39,6 +39,8 @@ CatalogRoot = Annotated[
 
 catalog_app = typer.Typer(no_args_is_help=True, help="What history is held.")
 app.add_typer(catalog_app, name="catalog")
+study_app = typer.Typer(no_args_is_help=True, help="Walk-forward research.")
+app.add_typer(study_app, name="study")
 
 
 def main() -> None:
@@ -351,6 +353,37 @@ def init(
     done = run(file, simulator_json=simulator_json, is_forced=force)
     text = f"wrote {done['written']}; next: `cqx up`, then `cqx rearm`"
     _print(done, as_json=as_json, text=text)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[Path, typer.Argument(help="The study's TOML file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the results (default: var/studies/)."),
+    ] = None,
+    catalog: CatalogRoot = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Walk forward over a parameter grid and write summary, tables and report."""
+    from cryptoquantix.apps.settings import load_settings
+    from cryptoquantix.apps.study import run, text
+
+    summary = run(file, load_settings(config), out, catalog)
+    _print(summary, as_json=as_json, text=text(summary))
+
+
+@study_app.command("report")
+def study_report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    as_json: Json = False,
+) -> None:
+    """Render a study's report anew from its tables."""
+    from cryptoquantix.apps.study import report, text
+
+    summary = report(folder)
+    _print(summary, as_json=as_json, text=text(summary))
 
 
 @app.callback()

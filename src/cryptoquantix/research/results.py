@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from cryptoquantix.data.schema import TIME
 from cryptoquantix.research.days import DAYS_PER_YEAR, Window, measure
 from cryptoquantix.research.statistics import (
-    Moments,
     deflated_sharpe,
     expected_highest_sharpe,
     moments,
@@ -184,7 +183,7 @@ def _judge(
         "kurtosis": measured.kurtosis,
         "probabilistic_sharpe": probabilistic_sharpe(measured),
         "deflated_sharpe": deflated_sharpe(measured, trials, variance),
-        "track_record_min_days": _track_record(measured),
+        "track_record_min_days": track_record_min(measured),
         "beta": line.beta,
         "alpha_yearly": line.alpha * DAYS_PER_YEAR,
         "correlation": line.correlation,
@@ -199,10 +198,6 @@ def _yearly(growth: float, days: int) -> float:
     """Return the yearly growth; None-able inf where a short window explodes."""
     exponent = growth * DAYS_PER_YEAR / max(days, 1)
     return math.expm1(exponent) if exponent < 700 else math.inf
-
-
-def _track_record(measured: Moments) -> float:
-    return track_record_min(measured)
 
 
 def _market(growth: Floats, result: StudyResult) -> dict[str, Any]:
