@@ -112,7 +112,8 @@ class Up:
             on_change=self._announce,
         )
         risk: Detached | None = None
-        async with OperatorClient(self._settings.risk.url, self._token) as client:
+        url = self._settings.risk.url
+        async with OperatorClient(url, self._token, answer_seconds=4.0) as client:
             try:
                 await self._start_bus(supervisor)
                 risk = await self._start_risk(supervisor, client)

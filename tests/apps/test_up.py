@@ -1,0 +1,110 @@
+"""What `cqx up` refuses, each in one sentence and before anything trades."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from processes import wait_for
+
+CONFIG = """
+[nats]
+url = "nats://127.0.0.1:{nats}"
+[risk]
+listen = "127.0.0.1:{risk}"
+url = "http://127.0.0.1:{risk}"
+[venues.binance]
+rest = "{rest}"
+ws = "ws://127.0.0.1:9"
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def write(tmp_path: Path, rest="http://127.0.0.1:9", **ports: int) -> Path:
+    nats, risk = free_ports(2)
+    config = tmp_path / "cryptoquantix.toml"
+    values = {"nats": nats, "risk": risk, "rest": rest} | ports
+    config.write_text(CONFIG.format(**values))
+    return config
+
+
+def up(config: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "cryptoquantix", "up", "--config", str(config)]
+    return subprocess.run(
+        [*command, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("which", ["nats", "risk"])
+def test_a_taken_port_is_one_sentence_that_names_who_has_it(
+    tmp_path, taken, which
+) -> None:
+    run = up(write(tmp_path, **{which: taken}))
+    assert run.returncode == 1
+    (sentence,) = [x for x in run.stderr.splitlines() if x.startswith("cqx: ")]
+    assert str(taken) in sentence
+    assert f"pid {os.getpid()}" in sentence
+    assert "Traceback" not in run.stderr
+
+
+def test_a_live_venue_needs_to_be_said(tmp_path) -> None:
+    run = up(write(tmp_path, rest="https://fapi.binance.com"))
+    assert run.returncode == 1
+    assert "--live" in run.stderr
+    assert not (tmp_path / "var").exists()
+
+
+def test_settings_without_a_venue_are_refused(tmp_path) -> None:
+    config = tmp_path / "cryptoquantix.toml"
+    config.write_text("")
+    run = up(config)
+    assert run.returncode == 1
+    assert "cqx init" in run.stderr
+
+
+def test_a_second_one_in_the_same_directory_is_refused(tmp_path) -> None:
+    config = write(tmp_path)
+    lock = tmp_path / "var" / "up" / "lock"
+    lock.parent.mkdir(parents=True)
+    code = (
+        "import fcntl, os, sys, time\n"
+        "file = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "file.write(str(os.getpid())); file.flush()\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(lock)]
+    with subprocess.Popen(command) as holder:
+        try:
+            wait_for(lambda: lock.exists() and lock.read_text())
+            run = up(config)
+        finally:
+            holder.kill()
+    assert run.returncode == 1
+    assert f"already runs in {tmp_path / 'var'} (pid {holder.pid})" in run.stderr
