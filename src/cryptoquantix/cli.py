@@ -83,6 +83,25 @@ def strategy(config: Config = None) -> None:
 
 
 @app.command()
+def risk(
+    listen: Annotated[
+        str | None,
+        typer.Option(help="host:port, port 0 for a free one (default: risk.listen)."),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Watch the account and stop everything at the drawdown limit, until stopped."""
+    from cryptoquantix.apps.risk import run
+
+    def ready(what: dict[str, str]) -> None:
+        text = f"risk daemon {what['state']}, listening on {what['listening']}"
+        _print(what, as_json=as_json, text=text)
+
+    run(config, listen, ready)
+
+
+@app.command()
 def alarms(config: Config = None, as_json: Json = False) -> None:
     """Deliver the risk daemon's alarms, and raise one when it falls silent."""
     from cryptoquantix.apps.alarms import run
@@ -384,6 +403,72 @@ def study_report(
 
     summary = report(folder)
     _print(summary, as_json=as_json, text=text(summary))
+
+
+@app.command()
+def simulate(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    binance_port: Annotated[int, typer.Option(help="Its port (0: any free).")] = 0,
+    admin_port: Annotated[int, typer.Option(help="Admin API's port (0: any).")] = 0,
+    tape: Annotated[
+        str | None, typer.Option(help="Play this instrument of the catalog.")
+    ] = None,
+    catalog: CatalogRoot = None,
+    start: Annotated[str | None, typer.Option(help="First time, ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option(help="End (exclusive), ISO 8601.")] = None,
+    speed: Annotated[float, typer.Option(help="Tape time over wall time.")] = 1.0,
+    paused: Annotated[bool, typer.Option("--paused", help="Start paused.")] = False,
+    generate: Annotated[
+        int | None, typer.Option(help="Seed of generated prices (no tape: 1).")
+    ] = None,
+    instruments: Annotated[
+        str, typer.Option(help="Symbols to generate, separated by commas.")
+    ] = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT,DOGEUSDT",
+    balance: Annotated[str, typer.Option(help="First deposit in USDT.")] = "100000",
+    tick_size: Annotated[
+        str | None, typer.Option(help="Price step of a tape (default: its data's).")
+    ] = None,
+    lot_size: Annotated[
+        str | None, typer.Option(help="Size step of a tape (default: its data's).")
+    ] = None,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Log unknown parameters, not refuse.")
+    ] = False,
+    no_rate_limits: Annotated[
+        bool, typer.Option("--no-rate-limits", help="Count limits, refuse nothing.")
+    ] = False,
+    log: Annotated[Path | None, typer.Option(help="Also log to this file.")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="JSON file of API keys (default: new ones).")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a venue on this machine: Binance USD-M's own REST and WebSocket."""
+    from cryptoquantix.apps.settings import load_settings
+    from cryptoquantix.apps.simulate import SimulateOptions, run
+
+    options = SimulateOptions(
+        host=host,
+        binance_port=binance_port,
+        admin_port=admin_port,
+        tape=tape,
+        catalog=catalog or load_settings(config).catalog,
+        start=start,
+        end=end,
+        speed=speed,
+        paused=paused,
+        generate=generate,
+        instruments=instruments,
+        balance=balance,
+        tick_size=tick_size,
+        lot_size=lot_size,
+        lenient=lenient,
+        no_rate_limits=no_rate_limits,
+        log=log,
+        keys=keys,
+    )
+    run(options, as_json=as_json)
 
 
 @app.callback()

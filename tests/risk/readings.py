@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from cryptoquantix.risk.port import HeldPosition, Reading
+from cryptoquantix.core.exposure import HeldPosition, Reading
 
 
 def held(symbol, size, mark, entry):

@@ -8,6 +8,7 @@ import pytest
 
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.errors import StateCorrupt
+from cryptoquantix.core.exposure import LedgerEntry
 from cryptoquantix.risk.book import (
     Book,
     from_json,
@@ -16,7 +17,6 @@ from cryptoquantix.risk.book import (
     take_ledger,
     to_json,
 )
-from cryptoquantix.risk.port import LedgerEntry
 from cryptoquantix.risk.rules import Limits
 from risk.readings import held, reading
 

@@ -224,9 +224,15 @@ def test_samples_are_kept_26_hours(path):
 def test_samples_before_the_baseline_do_not_count(path):
     store = opened(path)
     sample(store, 1, "999")
-    baseline = store.sequence
-    sample(store, 2, "100")
-    assert store.values(0, baseline) == [(2, Decimal(100))]
+    latch = store.write_baseline(
+        Latch(RiskState.ARMED, "r"),
+        "rearm",
+        row=SampleRow(2, True, Decimal(1)),
+        book="{}",
+    )
+    sample(store, 3, "100")
+    found = store.values(0, latch.baseline_sequence)
+    assert found == [(2, Decimal(1)), (3, Decimal(100))]
     store.close()
 
 

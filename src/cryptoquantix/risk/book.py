@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.errors import StateCorrupt
-from cryptoquantix.risk.port import HeldPosition, LedgerEntry, Reading
+from cryptoquantix.core.exposure import HeldPosition, LedgerEntry, Reading
 from cryptoquantix.risk.rules import Limits, is_large_drop, unexplained
 
 LEDGER_KEPT_NS: Final = 3_600 * NS_PER_SECOND

@@ -35,7 +35,8 @@ class DurableStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="risk-store")
         self._waiting = 0
         self._failing_since_ns: int | None = None
-        self._latches: set[asyncio.Task[None]] = set()
+        self._kept: set[asyncio.Task[None]] = set()
+        self._newest_latch = 0
         self.dropped = 0
         self.problem = ""
 
@@ -57,19 +58,30 @@ class DurableStore:
         """
         Write the latch; return whether it was durable within the deadline.
 
-        Whatever the answer, the write goes on and is retried until it is done.
+        Whatever the answer, the write goes on and is retried until it is done, or
+        until a newer latch takes its place.
         """
-        task = asyncio.create_task(self._until_written(latch, cause, floor))
-        self._latches.add(task)
-        task.add_done_callback(self._latches.discard)
-        done, _ = await asyncio.wait({task}, timeout=deadline_seconds)
+        self._newest_latch += 1
+        number, now_ns = self._newest_latch, self._clock.time_ns()
+
+        def write() -> None:
+            if number == self._newest_latch or not self.problem:
+                self._store.write_latch(latch, now_ns, cause, floor)
+
+        done, _ = await asyncio.wait({self.keep(write)}, timeout=deadline_seconds)
         return bool(done)
 
-    async def _until_written(self, latch: Latch, cause: str, floor: int) -> None:
-        now_ns = self._clock.time_ns()
+    def keep(self, call: Callable[[], object]) -> asyncio.Task[None]:
+        """Run ``call`` on the thread, again and again until it succeeds."""
+        task = asyncio.create_task(self._until_written(call))
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return task
+
+    async def _until_written(self, call: Callable[[], object]) -> None:
         while True:
             try:
-                await self.ask(self._store.write_latch, latch, now_ns, cause, floor)
+                await self.ask(call)
             except (sqlite3.Error, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
             else:

@@ -16,7 +16,7 @@ from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.risk.port import HeldPosition, Reading
+from cryptoquantix.core.exposure import HeldPosition, Reading
 
 FILL_TOLERANCE: Final = Decimal("0.01")
 """How far beyond the marks of one second its fills may lie, fee included."""

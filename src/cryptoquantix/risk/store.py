@@ -15,7 +15,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self
@@ -162,15 +162,39 @@ class RiskStore:
 
         The entry is numbered above ``sequence_floor``: what others have seen.
         """
-        content = latch.to_json()
         with self._transaction(max(sequence_floor, self._sequence) + 1) as number:
-            self._connection.execute(
-                "UPDATE latch SET sequence = ?, content = ?, digest = ? WHERE id = 1",
-                (number, content, digest("latch", content)),
-            )
-            entry = {"cause": cause, "latch": json.loads(content)}
-            chained = self._append(number, now_ns, "latch", entry)
+            chained = self._put_latch(number, latch, now_ns, cause)
         self._latch, self._audit_digest = latch, chained
+
+    def write_baseline(
+        self,
+        latch: Latch,
+        cause: str,
+        *,
+        row: SampleRow,
+        book: str,
+        sequence_floor: int = 0,
+    ) -> Latch:
+        """
+        Arm: latch, book and first sample in one transaction; return the latch written.
+
+        Samples before this entry no longer count for the high-water mark.
+        """
+        with self._transaction(max(sequence_floor, self._sequence) + 1) as number:
+            latch = replace(latch, baseline_sequence=number)
+            self._put_sample(number, row, book)
+            chained = self._put_latch(number, latch, row.time_ns, cause)
+        self._latch, self._audit_digest = latch, chained
+        return latch
+
+    def _put_latch(self, number: int, latch: Latch, now_ns: int, cause: str) -> str:
+        content = latch.to_json()
+        self._connection.execute(
+            "UPDATE latch SET sequence = ?, content = ?, digest = ? WHERE id = 1",
+            (number, content, digest("latch", content)),
+        )
+        entry = {"cause": cause, "latch": json.loads(content)}
+        return self._append(number, now_ns, "latch", entry)
 
     def record(self, now_ns: int, kind: str, entry: dict[str, object]) -> None:
         """Append one entry to the audit log."""
@@ -192,38 +216,40 @@ class RiskStore:
 
     def add_sample(self, row: SampleRow, book: str) -> None:
         """Write one second, with the book as it stands after it."""
-        texts = [
-            None if number is None else str(number)
-            for number in (row.value, row.equity, row.high_water_mark, row.drawdown)
-        ]
         with self._transaction() as number:
-            fields = (number, row.time_ns, int(row.is_complete), *texts)
-            self._connection.execute(
-                "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*fields, _checksum(fields)),
-            )
-            self._connection.execute(
-                "INSERT INTO book VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-                "sequence = excluded.sequence, content = excluded.content, "
-                "digest = excluded.digest",
-                (number, book, digest("book", book)),
-            )
-            self._connection.execute(
-                "DELETE FROM samples WHERE time_ns < ?",
-                (row.time_ns - SAMPLES_KEPT_NS,),
-            )
+            self._put_sample(number, row, book)
+
+    def _put_sample(self, number: int, row: SampleRow, book: str) -> None:
+        texts = [
+            None if value is None else str(value)
+            for value in (row.value, row.equity, row.high_water_mark, row.drawdown)
+        ]
+        fields = (number, row.time_ns, int(row.is_complete), *texts)
+        self._connection.execute(
+            "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*fields, _checksum(fields)),
+        )
+        self._connection.execute(
+            "INSERT INTO book VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "sequence = excluded.sequence, content = excluded.content, "
+            "digest = excluded.digest",
+            (number, book, digest("book", book)),
+        )
+        self._connection.execute(
+            "DELETE FROM samples WHERE time_ns < ?", (row.time_ns - SAMPLES_KEPT_NS,)
+        )
 
     def book(self) -> str | None:
         """Return the book as last written, ``None`` before the first."""
         found = self._connection.execute("SELECT content FROM book").fetchone()
         return None if found is None else str(found[0])
 
-    def values(self, since_ns: int, after: int) -> list[tuple[int, Decimal]]:
+    def values(self, since_ns: int, baseline: int) -> list[tuple[int, Decimal]]:
         """Return (time_ns, unit value) of complete samples, oldest first."""
         rows = self._connection.execute(
-            "SELECT time_ns, value FROM samples WHERE time_ns > ? AND sequence > ? "
+            "SELECT time_ns, value FROM samples WHERE time_ns > ? AND sequence >= ? "
             "AND complete = 1 AND value IS NOT NULL ORDER BY sequence",
-            (since_ns, after),
+            (since_ns, baseline),
         )
         return [(time_ns, Decimal(value)) for time_ns, value in rows]
 
@@ -234,7 +260,10 @@ class RiskStore:
             "WHERE time_ns > ? ORDER BY time_ns LIMIT ?",
             (after_ns, min(limit, SAMPLES_LISTED_MAX)),
         )
-        return [Sample(*row[:4], bool(row[4])) for row in rows]
+        return [
+            Sample(time_ns, equity, peak, fraction, bool(complete))
+            for time_ns, equity, peak, fraction, complete in rows
+        ]
 
     def queue_alarm(self, now_ns: int, severity: str, text: str) -> None:
         """Queue one alarm for delivery by another process."""

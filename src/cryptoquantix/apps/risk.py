@@ -1,0 +1,120 @@
+"""
+``cqx risk``: the kill-switch daemon, put together; it loads nothing that trades.
+
+No bus, no journal, no strategy, no dataframe: what is not in this process cannot stop
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptoquantix.apps.loopback import is_loopback
+from cryptoquantix.apps.service import run_until_stopped
+from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.apps.token import risk_token
+from cryptoquantix.control.build import build_stamp
+from cryptoquantix.core.clock import Clock, SystemClock
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.risk.daemon import Daemon
+from cryptoquantix.risk.durable import DurableStore
+from cryptoquantix.risk.rules import Limits
+from cryptoquantix.risk.store import RiskStore
+from cryptoquantix.risk_server.server import RiskServer
+from cryptoquantix.venues.emergency import BinanceEmergency
+
+type Ready = Callable[[dict[str, Any]], None]
+
+
+def run(config: Path | None, listen: str | None, on_ready: Ready) -> None:
+    """
+    Run the daemon until it is told to stop.
+
+    Raises
+    ------
+    SettingsError, CredentialsRefused
+        Before anything was read, written or sent: one sentence.
+    """
+    settings = load_settings(config)
+    host, port = address(listen or settings.risk.listen)
+    token = risk_token(settings)
+    if not token and not is_loopback(f"//{host}"):
+        msg = (
+            f"risk.token must be set to listen on {host}: without one, anybody who "
+            "reaches the daemon could rearm it"
+        )
+        raise SettingsError(msg)
+    if not settings.venues:
+        msg = "no venue is set: the risk daemon has nothing to watch (see [venues])"
+        raise SettingsError(msg)
+    limits = Limits(
+        drawdown_fraction_max=settings.risk.drawdown_fraction_max,
+        warning_fractions=settings.risk.warning_fractions,
+    )
+    run_until_stopped(
+        lambda: _serve(settings, limits, (host, port), token, on_ready=on_ready)
+    )
+
+
+def address(text: str) -> tuple[str, int]:
+    """
+    Return host and port of ``host:port``.
+
+    Raises
+    ------
+    SettingsError
+        If ``text`` is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        msg = f"risk.listen must be host:port, was {text!r}"
+        raise SettingsError(msg)
+    return host.strip("[]"), int(port)
+
+
+async def _serve(
+    settings: Settings,
+    limits: Limits,
+    where: tuple[str, int],
+    token: str,
+    *,
+    on_ready: Ready,
+) -> None:
+    clock = SystemClock()
+    store = RiskStore.open(settings.risk_store_path, now_ns=clock.time_ns())
+    durable = DurableStore(store, clock)
+    venues = _venues(settings, clock)
+    try:
+        daemon = Daemon(
+            venues, durable, limits=limits, clock=clock, build=build_stamp()
+        )
+        await daemon.check_keys()
+        server = RiskServer(daemon, token=token)
+        listening = await server.start(*where)
+        try:
+            daemon.resume()
+            on_ready({"listening": listening, "state": daemon.state.value})
+            logging.getLogger(__name__).info("listening on %s", listening)
+            await daemon.run()
+        finally:
+            await server.close()
+    finally:
+        await asyncio.gather(*(venue.close() for venue in venues.values()))
+        durable.close()
+
+
+def _venues(settings: Settings, clock: Clock) -> dict[str, BinanceEmergency]:
+    """Return a client with keys of its own for every venue of the settings."""
+    return {
+        name: BinanceEmergency(
+            rest=venue.rest,
+            key=venue.risk.key.get_secret_value(),
+            secret=venue.risk.secret.get_secret_value(),
+            clock=clock,
+        )
+        for name, venue in settings.venues.items()
+    }

@@ -1,0 +1,171 @@
+"""
+What others may ask of the daemon: permits, and the operator's three words.
+
+``halt`` is a trip by hand; ``flatten`` cancels and closes everything and ends LOCKED;
+``rearm`` is a named person accepting a new baseline, and the only way out of a halt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from typing import Final
+
+from cryptoquantix.control.permit import PermitAnswer, PermitMode, PermitRequest
+from cryptoquantix.control.status import RiskState
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.risk import book as books
+from cryptoquantix.risk import rules
+from cryptoquantix.risk.daemon import Daemon
+from cryptoquantix.risk.permits import Granting
+from cryptoquantix.risk.state import Latch
+from cryptoquantix.risk.store import SampleRow
+
+LOOP_STALE_NS: Final = 3 * NS_PER_SECOND
+SEQUENCE_MAX: Final = 1 << 62
+WRITE_SECONDS: Final = 2.0
+
+
+class Refusal(Exception):  # noqa: N818 - it names an answer, not a fault
+    """A command that cannot be carried out now; its text says why."""
+
+
+def permit(daemon: Daemon, request: PermitRequest, *, connection: int) -> PermitAnswer:
+    """
+    Return the answer to one request.
+
+    A holder that has seen a higher sequence than the store knows proves that the
+    store lost its memory: the daemon locks itself.
+    """
+    seen = request.sequence_seen
+    if not 0 <= seen <= SEQUENCE_MAX:
+        msg = f"sequence_seen must be between 0 and {SEQUENCE_MAX}, was {seen}"
+        raise ValueError(msg)
+    if seen > max(daemon.durable.sequence, daemon.sequence_floor):
+        daemon.forgot(seen)
+    return daemon.desk.answer(
+        request,
+        connection=connection,
+        now_ns=daemon.clock.monotonic_ns(),
+        granting=granting(daemon),
+    )
+
+
+def granting(daemon: Daemon) -> Granting:
+    """Return what the daemon would grant right now, to the right holder."""
+    mode, reason = rules.permit(daemon.state, daemon.concerns)
+    second_ns = daemon.second_ns
+    now_ns = daemon.clock.monotonic_ns()
+    if mode is PermitMode.TRADE and (
+        second_ns is None or now_ns - second_ns > LOOP_STALE_NS
+    ):
+        mode, reason = PermitMode.REDUCE_ONLY, "the daemon's loop is stalled"
+    return Granting(mode, reason, daemon.durable.sequence)
+
+
+async def halt(daemon: Daemon, who: str, reason: str) -> RiskState:
+    """Trip by hand, from any state; a halt that stands already only notes it."""
+    _named(who, reason)
+    async with daemon.commanding:
+        daemon.record("command", {"word": "halt", "who": who, "reason": reason})
+        latch = daemon.latch
+        if latch.state.is_halt and latch.goal is RiskState.HALTED:
+            return latch.state
+        if latch.is_acting:
+            daemon.latch = replace(latch, goal=RiskState.HALTED, who=who, reason=reason)
+            await daemon.write_latch(f"halt by {who}: {reason}")
+            return daemon.latch.state
+        record = daemon.trip_record("by hand")
+        await daemon.trip(record, reason, who, RiskState.HALTED)
+        return daemon.latch.state
+
+
+async def flatten(daemon: Daemon, who: str, reason: str) -> RiskState:
+    """Cancel and close everything, then LOCKED; a halt stays a halt."""
+    _named(who, reason)
+    async with daemon.commanding:
+        daemon.record("command", {"word": "flatten", "who": who, "reason": reason})
+        if not daemon.latch.is_acting:
+            record = daemon.trip_record("flatten")
+            await daemon.trip(record, reason, who, RiskState.LOCKED)
+        return daemon.latch.state
+
+
+async def rearm(daemon: Daemon, who: str, reason: str) -> RiskState:
+    """
+    Accept a new baseline, by name and reason; a halt ends only when flat is proven.
+
+    Raises
+    ------
+    Refusal
+        While a halt is being carried out, while anything is left after one, without a
+        complete reading, without a checked key, when the store cannot be written, or
+        when the daemon is armed already.
+    """
+    _named(who, reason)
+    async with daemon.commanding:
+        daemon.record("command", {"word": "rearm", "who": who, "reason": reason})
+        await _may_arm(daemon)
+        problem = await daemon.watch.baseline()
+        if problem:
+            msg = f"cannot arm blind: {problem}"
+            raise Refusal(msg)
+        await _arm(daemon, who, reason)
+        return daemon.latch.state
+
+
+async def _may_arm(daemon: Daemon) -> None:
+    state = daemon.latch.state
+    if state is RiskState.ARMED:
+        msg = "the daemon is armed already"
+        raise Refusal(msg)
+    if daemon.latch.is_acting:
+        left = daemon.halt_acts.not_flat()
+        msg = f"the halt is still being carried out ({state.value}): {left}"
+        raise Refusal(msg)
+    unchecked = [text for name, text in daemon.concerns.items() if "keys" in name]
+    if unchecked:
+        raise Refusal(unchecked[0])
+    if state is RiskState.HALTED:
+        left = await daemon.halt_acts.prove_flat()
+        if left:
+            raise Refusal(left)
+
+
+async def _arm(daemon: Daemon, who: str, reason: str) -> None:
+    """Write the baseline first; only what is durable arms."""
+    store, watch = daemon.durable.store, daemon.watch
+    value = watch.book.value
+    row = SampleRow(watch.sample_time_ns(), True, value, watch.book.equity)  # noqa: FBT003 - the row's own word is is_complete
+    latch = Latch(
+        state=RiskState.ARMED,
+        reason=reason,
+        who=who,
+        since_ns=daemon.clock.time_ns(),
+    )
+    before = daemon.latch
+    try:
+        written = await asyncio.wait_for(
+            daemon.durable.ask(
+                store.write_baseline,
+                latch,
+                f"rearm by {who}: {reason}",
+                row=row,
+                book=books.to_json(watch.book, daemon.clock.monotonic_ns()),
+                sequence_floor=daemon.sequence_floor,
+            ),
+            WRITE_SECONDS,
+        )
+    except (sqlite3.Error, OSError, TimeoutError) as error:
+        daemon.latch = before
+        await daemon.write_latch("the baseline could not be written")
+        msg = f"the store cannot be written: {error!r}"
+        raise Refusal(msg) from None
+    daemon.armed(written)
+
+
+def _named(who: str, reason: str) -> None:
+    if not who.strip() or not reason.strip():
+        msg = "who and reason must both be given"
+        raise ValueError(msg)

@@ -1,0 +1,176 @@
+"""
+A halt over all venues at once, and the guard after it; it decides none and ends none.
+
+Every venue has its own task: one that hangs, or fails in a way nobody thought of,
+delays no other and is started again where it stood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from cryptoquantix.control.status import (
+    RemainingOrder,
+    RemainingPosition,
+    RiskState,
+)
+from cryptoquantix.core.exposure import Reading
+from cryptoquantix.risk.flatten import FAILED, Noted, VenueFlattener
+from cryptoquantix.risk.port import RiskVenue
+from cryptoquantix.risk.state import Latch
+
+RESTART_SECONDS: Final = 0.5
+GUARD_SYMBOLS_MAX: Final = 6
+"""Symbols read each second (request weight 2 each); beyond, all in turn."""
+
+GUARD_ALL_SECONDS: Final = 20
+"""Between reads of the open orders of every symbol (request weight 80)."""
+
+
+class Halt:
+    """
+    Carries a halt out and guards what it left.
+
+    ``on_step`` is told each step of each venue, ``on_sent`` when a venue's first round
+    is out.
+    """
+
+    def __init__(
+        self,
+        venues: Mapping[str, RiskVenue],
+        *,
+        note: Noted,
+        on_step: Callable[[str, RiskState], None],
+        on_sent: Callable[[str], None],
+    ) -> None:
+        self._venues = venues
+        self._note = note
+        self._on_step = on_step
+        self._on_sent = on_sent
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turn = 0
+        self.flatteners = {name: self._flattener(name, "") for name in venues}
+
+    def _flattener(self, name: str, halt_id: str) -> VenueFlattener:
+        return VenueFlattener(self._venues[name], halt_id=halt_id, note=self._note)
+
+    def start(self, latch: Latch) -> None:
+        """Start, or start again, every venue at the step where it stands."""
+        halt_id = latch.trip.trip_id if latch.trip else ""
+        self.stop()
+        for name, venue_flattener in self.flatteners.items():
+            venue_flattener.halt_id = halt_id
+            step = latch.steps.get(name, RiskState.TRIPPED)
+            if step is not RiskState.HALTED:
+                task = asyncio.create_task(self._venue(name, step), name=f"halt {name}")
+                self._tasks[name] = task
+
+    def stop(self) -> None:
+        """End what is running; only for a new start or the end of the process."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    async def _venue(self, name: str, step: RiskState) -> None:
+        """Carry one venue to verified flat, whatever happens on the way."""
+        current = step
+
+        def stepped(reached: RiskState) -> None:
+            nonlocal current
+            current = reached
+            self._on_step(name, reached)
+
+        while True:
+            try:
+                await self.flatteners[name].run(
+                    current, on_step=stepped, on_sent=lambda: self._on_sent(name)
+                )
+            except FAILED as error:
+                self._note(f"halt at {name}: {error!r}; starting again")
+                current = RiskState.CANCELING
+                await asyncio.sleep(RESTART_SECONDS)
+            else:
+                return
+
+    async def guard(self, name: str, reading: Reading | None) -> str:
+        """
+        Look after a venue that was flat; return what appeared and was dealt with.
+
+        ``reading`` is this second's, ``None`` when there is none.
+        """
+        flattener = self.flatteners[name]
+        self._turn += 1
+        symbols = flattener.symbols
+        is_all = self._turn % GUARD_ALL_SECONDS == 1 or (
+            reading is not None and reading.hints_orders
+        )
+        if len(symbols) > GUARD_SYMBOLS_MAX and not is_all:
+            ordered = sorted(symbols)
+            first = self._turn * GUARD_SYMBOLS_MAX % len(ordered)
+            symbols = frozenset((ordered * 2)[first : first + GUARD_SYMBOLS_MAX])
+        orders = await self._venues[name].open_orders(None if is_all else symbols)
+        held = [p for p in reading.positions if p.size] if reading else []
+        found = [f"order {o.client_order_id} in {o.symbol}" for o in orders]
+        found += [
+            f"position {p.size:f} {p.symbol}" for p in held if not flattener.is_dust(p)
+        ]
+        if not found:
+            return ""
+        await flattener.cancel_increasing()
+        await flattener.close_positions(self._turn)
+        await flattener.cancel_rest()
+        await flattener.verify()
+        return f"{name}: appeared after the halt and was removed: {', '.join(found)}"
+
+    async def prove_flat(self) -> str:
+        """Return what is left by fresh reads at every venue, or an empty text."""
+        await asyncio.gather(*(each.verify() for each in self.flatteners.values()))
+        return self.not_flat()
+
+    def not_flat(self) -> str:
+        """Return ``NOT FLAT`` with amounts, or an empty text when flat is verified."""
+        parts = []
+        for name, flattener in self.flatteners.items():
+            if flattener.is_flat:
+                continue
+            held = [f"{p.size:f} {p.symbol}" for p in flattener.closable]
+            orders = len(flattener.remains.orders)
+            problem = flattener.remains.problem
+            shown = [*held, f"{orders} open orders"] if held or orders else []
+            text = ", ".join([*shown, problem] if problem else shown)
+            parts.append(f"{name}: {text}")
+        return f"NOT FLAT: {'; '.join(parts)}" if parts else ""
+
+    def remaining_orders(self) -> tuple[RemainingOrder, ...]:
+        """Return the open orders as last read."""
+        return tuple(
+            RemainingOrder(
+                venue=name,
+                symbol=order.symbol,
+                order_id=order.order_id,
+                client_order_id=order.client_order_id,
+                order_class=order.order_class.value,
+                side=order.side.value,
+                size=f"{order.size:f}",
+                may_increase=order.may_increase,
+            )
+            for name, flattener in self.flatteners.items()
+            for order in flattener.remains.orders
+        )
+
+    def remaining_positions(self) -> tuple[RemainingPosition, ...]:
+        """Return the positions as last read; dust is named, and marked."""
+        return tuple(
+            RemainingPosition(
+                venue=name,
+                symbol=held.symbol,
+                leg=held.leg,
+                size=f"{held.size:f}",
+                mark_price=f"{held.mark_price:f}",
+                is_dust=flattener.is_dust(held),
+            )
+            for name, flattener in self.flatteners.items()
+            for held in flattener.remains.positions
+        )

@@ -1,0 +1,179 @@
+"""
+Binance USD-M answers in the risk daemon's words; it requests nothing.
+
+The account answer (v3) names neither mark nor entry price: the mark is notional over
+size, the entry follows from the unrealized profit. Decimals stay text until they are
+``Decimal``; what cannot be read raises, and the reading is blind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation, localcontext
+from typing import Any, Final
+
+from cryptoquantix.core.clock import NS_PER_MS
+from cryptoquantix.core.errors import CredentialsRefused, VenueUnavailable
+from cryptoquantix.core.exposure import (
+    NO_LEG,
+    Contract,
+    HeldPosition,
+    LedgerEntry,
+    OpenOrder,
+    OrderClass,
+    Reading,
+)
+from cryptoquantix.core.order import Side
+
+type Row = Mapping[str, Any]
+
+DOLLARS: Final = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "BFUSD", "USD1"})
+"""Coins counted one to one; another coin's ledger entries cannot be valued here."""
+
+TRANSFERS: Final = frozenset(
+    {
+        "TRANSFER",
+        "INTERNAL_TRANSFER",
+        "CROSS_COLLATERAL_TRANSFER",
+        "STRATEGY_UMFUTURES_TRANSFER",
+    }
+)
+
+
+def reading(venue: str, account: Row, time_ns: int) -> Reading:
+    """Return the answer of GET /fapi/v3/account as a reading."""
+    held = [row for row in account["positions"] if number(row["positionAmt"])]
+    resting = number(account.get("totalOpenOrderInitialMargin", "0"))
+    return Reading(
+        venue=venue,
+        equity=number(account["totalMarginBalance"]),
+        balance=number(account["totalWalletBalance"]),
+        positions=tuple(account_position(row) for row in held),
+        time_ns=time_ns,
+        hints_orders=bool(resting) or len(held) < len(account["positions"]),
+    )
+
+
+def account_position(row: Row) -> HeldPosition:
+    """Return one row of the account's positions."""
+    size = number(row["positionAmt"])
+    with localcontext(prec=40):
+        mark = abs(number(row["notional"]) / size)
+        entry = mark - number(row["unrealizedProfit"]) / size
+    return HeldPosition(row["symbol"], size, mark, entry, leg=_leg(row))
+
+
+def risk_position(row: Row) -> HeldPosition:
+    """Return one row of GET /fapi/v3/positionRisk."""
+    return HeldPosition(
+        symbol=row["symbol"],
+        size=number(row["positionAmt"]),
+        mark_price=number(row["markPrice"]),
+        entry_price=number(row["entryPrice"]),
+        leg=_leg(row),
+    )
+
+
+def equity(found: Iterable[Row]) -> Decimal:
+    """Return the dollars of GET /fapi/v3/balance, open cross profit included."""
+    return sum(
+        (
+            number(row["balance"]) + number(row["crossUnPnl"])
+            for row in found
+            if row["asset"] in DOLLARS
+        ),
+        Decimal(0),
+    )
+
+
+def open_order(row: Row, order_class: OrderClass) -> OpenOrder:
+    """Return one open order; what is not plainly a reduction may increase."""
+    is_algo = order_class is OrderClass.ALGO
+    side = Side(str(row["side"]).lower())
+    leg = _leg(row)
+    is_closing_leg = (leg, side) in {("LONG", Side.SELL), ("SHORT", Side.BUY)}
+    may_increase = not (_is(row, "reduceOnly") or _is(row, "closePosition"))
+    size = number(row["quantity" if is_algo else "origQty"] or "0")
+    return OpenOrder(
+        symbol=row["symbol"],
+        order_id=str(row["algoId" if is_algo else "orderId"]),
+        client_order_id=str(row["clientAlgoId" if is_algo else "clientOrderId"]),
+        order_class=order_class,
+        side=side,
+        size=size,
+        may_increase=may_increase and not is_closing_leg,
+    )
+
+
+def contract(row: Row) -> Contract:
+    """Return one symbol of GET /fapi/v1/exchangeInfo."""
+    filters = {item["filterType"]: item for item in row["filters"]}
+    lot, price = filters["LOT_SIZE"], filters["PRICE_FILTER"]
+    market, band = filters.get("MARKET_LOT_SIZE", lot), filters.get("PERCENT_PRICE", {})
+    return Contract(
+        symbol=row["symbol"],
+        tick_size=number(price["tickSize"]),
+        lot_size=number(lot["stepSize"]),
+        size_min=number(lot["minQty"]),
+        size_market_max=number(market["maxQty"]),
+        size_max=number(lot["maxQty"]),
+        price_floor=number(band.get("multiplierDown", "0.95")),
+        price_ceiling=number(band.get("multiplierUp", "1.05")),
+    )
+
+
+def ledger_entry(row: Row, ahead_ms: int) -> LedgerEntry:
+    """Return one line of GET /fapi/v1/income, in the time of our clock."""
+    kind = str(row["incomeType"])
+    names = (row.get("tranId"), kind, row.get("symbol"), row.get("tradeId"))
+    return LedgerEntry(
+        entry_id=":".join(str(name) for name in names),
+        is_transfer=kind in TRANSFERS,
+        cash=number(row["income"]),
+        time_ns=(int(row["time"]) - ahead_ms) * NS_PER_MS,
+    )
+
+
+def refuse_rights(venue: str, rights: Row) -> None:
+    """
+    Refuse a key with more rights than the daemon needs, or fewer.
+
+    Raises
+    ------
+    CredentialsRefused
+        One sentence.
+    """
+    for name in ("enableWithdrawals", "enableInternalTransfer"):
+        if _is(rights, name):
+            msg = (
+                f"the {venue} risk key may move money out ({name}): make one for "
+                "futures without that right"
+            )
+            raise CredentialsRefused(msg, venue=venue, request="key rights")
+    if "enableFutures" in rights and not _is(rights, "enableFutures"):
+        msg = f"the {venue} risk key may not trade futures: it could not close anything"
+        raise CredentialsRefused(msg, venue=venue, request="key rights")
+
+
+def number(value: object) -> Decimal:
+    """
+    Return ``value`` as a number.
+
+    Raises
+    ------
+    VenueUnavailable
+        If it is none: such an answer is no reading.
+    """
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        msg = f"binance sent {value!r} where a number was expected"
+        raise VenueUnavailable(msg, venue="binance", request="decode") from None
+
+
+def _leg(row: Row) -> str:
+    return str(row.get("positionSide") or NO_LEG)
+
+
+def _is(row: Row, name: str) -> bool:
+    return str(row.get(name)).lower() == "true"
