@@ -86,18 +86,26 @@ def _folds(folder: StudyFolder) -> Figure:
     table = folder.folds
     labels = [f"{value:%Y-%m-%d}" for value in table["test_start"].to_list()]
     figure: Any = go.Figure()
-    for name, column, color in (
-        ("Train (chosen)", "train_sharpe", SOFT),
-        ("Test (traded)", "test_sharpe", ACCENT),
+    for name, window, color in (
+        ("Train (chosen on)", "train", SOFT),
+        ("Test (traded)", "test", ACCENT),
     ):
         figure.add_bar(
-            x=labels, y=table[column].to_list(), name=name, marker_color=color
+            x=labels, y=_daily_percent(table, window), name=name, marker_color=color
         )
     figure.update_layout(barmode="group", bargap=0.25, xaxis={"type": "category"})
-    figure.update_yaxes(title_text="Sharpe ratio")
+    figure.update_yaxes(title_text="return a day, %")
     figure.update_xaxes(title_text="test window starts")
     note = "What was promised when choosing and what was delivered, fold by fold."
     return Figure("Promise and delivery", note, _html(figure, 320))
+
+
+def _daily_percent(folds: pl.DataFrame, window: str) -> list[float]:
+    """Return each fold's mean return a day in its train or test window."""
+    days = (pl.col(f"{window}_end") - pl.col(f"{window}_start")).dt.total_days()
+    growth = pl.col(f"{window}_return").log1p() / days
+    daily = folds.select((growth.exp() - 1.0) * 100.0).to_series()
+    return [round(value, 4) for value in daily.to_list()]
 
 
 def _plateau(folder: StudyFolder, axes: list[str]) -> Figure:
@@ -186,7 +194,7 @@ def _cells(folder: StudyFolder) -> Figure:
     figure: Any = go.Figure()
     figure.add_histogram(
         x=folder.cells["sharpe"].to_list(),
-        nbinsx=40,
+        nbinsx=24,
         marker={"color": SOFT, "line": {"color": "#ffffff", "width": 1}},
         name="cells",
         hovertemplate="Sharpe %{x}: %{y} cells<extra></extra>",
@@ -264,6 +272,6 @@ def _html(figure: Any, height: int) -> str:  # noqa: ANN401 - plotly is untyped
     made: str = figure.to_html(
         full_html=False,
         include_plotlyjs=False,
-        config={"displaylogo": False, "responsive": True},
+        config={"displayModeBar": False, "responsive": True},
     )
     return made

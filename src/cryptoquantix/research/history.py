@@ -28,7 +28,8 @@ class History(NamedTuple):
     """
     Bars as arrays of one length, sorted, not overlapping (see ``core.market.Bar``).
 
-    ``funding_rate`` is the sum of the rates charged in ``(open, close]``.
+    ``funding_rate`` is the sum of the rates charged in ``(open, close]``. All are
+    read-only: kernels compile for one kind of array, whatever it was made from.
     """
 
     open_time_ns: Ints
@@ -94,7 +95,7 @@ def from_frame(frame: pl.DataFrame, funding: pl.DataFrame | None = None) -> Hist
     times = _times(frame["open_time"]), _times(frame["close_time"])
     names = ("open", "high", "low", "close", "volume")
     opened, high, low, close, volume = (_floats(frame[name]) for name in names)
-    charged = np.zeros(close.size)
+    charged = _frozen(np.zeros(close.size))
     history = History(*times, opened, high, low, close, volume, charged)
     _check(history)
     if funding is None:
@@ -120,12 +121,18 @@ def days_of(history: History) -> Days:
 
 
 def _times(column: pl.Series) -> Ints:
-    return np.ascontiguousarray(column.to_physical().to_numpy(), dtype=np.int64)
+    return _frozen(np.ascontiguousarray(column.to_physical().to_numpy(), np.int64))
 
 
 def _floats(column: pl.Series) -> Floats:
     values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return np.ascontiguousarray(values, dtype=np.float64)
+    return _frozen(np.ascontiguousarray(values, np.float64))
+
+
+def _frozen[T: np.generic](values: NDArray[T]) -> NDArray[T]:
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _check(history: History) -> None:
@@ -173,7 +180,7 @@ def _charged(history: History, funding: pl.DataFrame) -> Floats:
     bar = np.searchsorted(history.close_time_ns, second[kept], side="left")
     charged = np.zeros(history.close.size)
     np.add.at(charged, bar, rate[kept])
-    return charged
+    return _frozen(charged)
 
 
 def _date(time_ns: int) -> str:

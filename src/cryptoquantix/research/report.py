@@ -20,6 +20,8 @@ from cryptoquantix.research.outputs import StudyFolder
 from cryptoquantix.research.report_style import STYLE
 
 _NS = 1_000_000_000
+# A Sharpe ratio of two days is noise with two decimals.
+_SHARPE_DAYS_MIN = 10
 
 
 def render(folder: StudyFolder) -> str:
@@ -186,17 +188,17 @@ def _comparison(summary: dict[str, Any]) -> str:
 
 def _fold_table(folder: StudyFolder) -> str:
     axes = list(folder.summary["grid"])
-    names = ("Fold", "Train", "Test", *axes, "Train Sharpe", "Test return",
+    names = ("Fold", "Train from", "Test from", *axes, "Train Sharpe", "Test return",
              "Test Sharpe", "Test drawdown", "Trades", "Beat of cells")  # fmt: skip
     rows = [
         (
             str(row["fold"] + 1),
-            f"{row['train_start']:%Y-%m-%d} – {row['train_end']:%m-%d}",
-            f"{row['test_start']:%Y-%m-%d} – {row['test_end']:%m-%d}",
+            f"{row['train_start']:%Y-%m-%d}",
+            f"{row['test_start']:%Y-%m-%d}",
             *(f"{row[axis]:g}" for axis in axes),
             _toned(_number(row["train_sharpe"]), row["train_sharpe"]),
             _toned(_percent(row["test_return"], sign=True), row["test_return"]),
-            _toned(_number(row["test_sharpe"]), row["test_sharpe"]),
+            _test_sharpe(folder.summary, row["test_sharpe"]),
             _percent(row["test_drawdown"]),
             _count(row["test_trades"]),
             _percent(row["beat_share"]),
@@ -204,6 +206,13 @@ def _fold_table(folder: StudyFolder) -> str:
         for row in folder.folds.iter_rows(named=True)
     ]
     return _table(names, rows)
+
+
+def _test_sharpe(summary: dict[str, Any], value: float) -> str:
+    """Return a fold's Sharpe ratio, or a dash where its days are too few for one."""
+    if summary["walk_forward"]["test_days"] < _SHARPE_DAYS_MIN:
+        return "–"
+    return _toned(_number(value), value)
 
 
 def _parameters_note(summary: dict[str, Any]) -> str:
@@ -278,7 +287,7 @@ def _section(title: str, note: str, inner: str) -> str:
 
 
 def _plot(figure: Figure) -> str:
-    lead = f"<h3>{html.escape(figure.title)}</h3><p>{html.escape(figure.note)}</p>"
+    lead = f"<h2>{html.escape(figure.title)}</h2><p>{html.escape(figure.note)}</p>"
     return f"<section class='plot'>{lead}{figure.html}</section>"
 
 

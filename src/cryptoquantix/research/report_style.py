@@ -24,7 +24,6 @@ header{{margin-bottom:20px}}
 h1{{margin:4px 0 6px;font-size:34px;line-height:1.15;letter-spacing:-.02em}}
 h1 span{{color:{MUTED};font-weight:500}}
 h2{{margin:0 0 6px;font-size:22px;letter-spacing:-.01em}}
-h3{{margin:0 0 2px;font-size:17px}}
 .sub{{margin:0;color:{MUTED}}}
 .banner{{margin:10px 0;padding:12px 16px;background:#fff4d6;border:1px solid #ecc94b;
  border-radius:8px}}
@@ -38,10 +37,10 @@ h3{{margin:0 0 2px;font-size:17px}}
 .note{{margin:8px 0 0;color:{MUTED};font-size:14px}}
 section{{margin-top:26px;background:#fff;border:1px solid {LINE};border-radius:10px;
  padding:22px 24px}}
-section>p{{margin:0 0 14px;color:{MUTED};max-width:88ch}}
+section>p{{margin:0 0 14px;color:{MUTED};max-width:96ch}}
 .scroll{{overflow-x:auto}}
-table{{border-collapse:collapse;width:100%;font-size:14.5px}}
-th,td{{padding:8px 12px;border-bottom:1px solid {LINE};text-align:right;
+table{{border-collapse:collapse;width:100%;font-size:14px}}
+th,td{{padding:8px 8px;border-bottom:1px solid {LINE};text-align:right;
  white-space:nowrap}}
 th{{color:{MUTED};font-weight:500;white-space:normal;vertical-align:bottom}}
 th:first-child,td:first-child{{text-align:left;padding-left:0}}
