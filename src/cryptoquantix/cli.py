@@ -471,6 +471,14 @@ def simulate(
     run(options, as_json=as_json)
 
 
+@app.command()
+def execution(config: Config = None) -> None:
+    """Turn targets into orders at the venues, with the daemon's permits."""
+    from cryptoquantix.apps.execution import run
+
+    run(config)
+
+
 @app.callback()
 def _root() -> None:
     """Keep ``cqx COMMAND`` the shape of the command line, however many there are."""
