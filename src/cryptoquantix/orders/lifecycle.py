@@ -72,6 +72,7 @@ TRANSITIONS: Final[dict[OrderState, dict[OrderEvent, OrderState]]] = {
     ),
     _S.WORKING: _row(
         _S.WORKING,
+        lost=_S.OUTCOME_UNKNOWN,  # it rested, and the venue knows it no more
         seen_filled=_S.FILLED,
         seen_canceled=_S.CANCELED,
         refused=_S.REFUSED,  # Binance: REJECTED or EXPIRED_IN_MATCH after the answer

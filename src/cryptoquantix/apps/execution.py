@@ -1,0 +1,152 @@
+"""``cqx execution``: targets to orders at every venue; it judges no risk of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.service import run_until_stopped
+from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.bus.subjects import target_key
+from cryptoquantix.control.build import build_stamp
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.instrument import InstrumentId, InstrumentKind, Venue
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.desk import Desk
+from cryptoquantix.live.events import EngineSettings, Subscription
+from cryptoquantix.live.execution import Execution
+from cryptoquantix.live.target_watch import TargetWatch
+from cryptoquantix.orders.limits import LimitSettings
+from cryptoquantix.risk_client.permit import PermitClient
+from cryptoquantix.venues.ccxt_venue import CcxtBinance
+
+
+def run(config: Path | None = None) -> None:
+    """
+    Trade until stopped; resting increases are canceled then, positions stay.
+
+    Raises
+    ------
+    SettingsError
+        If no strategy trades a perpetual of a venue with an address and a key, or
+        another process has the journal.
+    CredentialsRefused
+        If a venue does not take the key, or the key may withdraw.
+    StateCorrupt
+        If the journal cannot be read.
+    """
+    settings = load_settings(config)
+    setup_logs("execution")
+    subscriptions = _subscriptions(settings)
+    journal = Journal(settings.journal_path)
+    try:
+        run_until_stopped(lambda: _serve(settings, subscriptions, journal))
+    finally:
+        journal.close()
+
+
+async def _serve(
+    settings: Settings, subscriptions: tuple[Subscription, ...], journal: Journal
+) -> None:
+    clock = SystemClock()
+    permits = PermitClient(
+        url=settings.risk.url,
+        token=settings.risk.token.get_secret_value(),
+        # A name of this very process: the daemon lets a new holder in only after the
+        # old one's permits, and what it may still have under way, are over.
+        holder=f"execution:{socket.gethostname()}:{os.getpid()}",
+        build=build_stamp(),
+        clock=clock,
+        sequence_path=settings.journal_path.with_name("permit_sequence"),
+    )
+    ports = {
+        venue: CcxtBinance(
+            rest=settings.venues[venue.value].rest,
+            key=settings.venues[venue.value].key.get_secret_value(),
+            secret=settings.venues[venue.value].secret.get_secret_value(),
+            clock=clock,
+        )
+        for venue in {s.instrument.venue for s in subscriptions}
+    }
+    desks = _desks(settings, subscriptions, journal, permits, ports, clock)
+    execution = Execution(desks, permits)
+    keys = {target_key(s.strategy, s.instrument) for s in subscriptions}
+    watch = TargetWatch(settings.nats.url, keys, execution.on_target)
+    async with AsyncExitStack() as stack:
+        for port in ports.values():
+            stack.push_async_callback(port.close)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(permits.run())
+            group.create_task(watch.run())
+            group.create_task(execution.run())
+
+
+def _desks(  # noqa: PLR0917 - the parts of one composition
+    settings: Settings,
+    subscriptions: tuple[Subscription, ...],
+    journal: Journal,
+    permits: PermitClient,
+    ports: dict[Venue, CcxtBinance],
+    clock: SystemClock,
+) -> Callable[[], list[Desk]]:
+    """Return what makes a new desk per venue for each trading loop."""
+    execution = settings.execution
+    limits = LimitSettings(
+        leverage_max=execution.leverage_max,
+        price_collar_fraction=execution.price_collar_fraction,
+        orders_per_minute_max=execution.orders_per_minute_max,
+    )
+
+    def make() -> list[Desk]:
+        return [
+            Desk(
+                venue=port,
+                settings=EngineSettings(
+                    account=execution.account,
+                    equity_fraction=execution.equity_fraction,
+                    no_trade_band=execution.no_trade_band,
+                    limits=limits,
+                    subscriptions=tuple(
+                        s for s in subscriptions if s.instrument.venue is venue
+                    ),
+                    build=build_stamp(),
+                ),
+                journal=journal,
+                permits=permits,
+                clock=clock,
+            )
+            for venue, port in ports.items()
+        ]
+
+    return make
+
+
+def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
+    found = []
+    for one in settings.strategies:
+        instrument = InstrumentId.parse(one.instrument)
+        venue = settings.venues.get(instrument.venue.value)
+        if instrument.kind is not InstrumentKind.PERPETUAL:
+            msg = f"execution trades perpetuals only, {instrument} is none"
+            raise SettingsError(msg)
+        if venue is None:
+            msg = f"the settings give no address of {instrument.venue.value}"
+            raise SettingsError(msg)
+        if not (venue.key.get_secret_value() and venue.secret.get_secret_value()):
+            name = instrument.venue.value
+            msg = f"the settings give no key and secret of {name} to trade with"
+            raise SettingsError(msg)
+        found.append(Subscription(one.name, instrument, one.bar_seconds))
+    if not found:
+        msg = "the settings name no strategy"
+        raise SettingsError(msg)
+    if len(set(found)) < len(found):
+        msg = "the settings name a strategy twice on one instrument"
+        raise SettingsError(msg)
+    return tuple(found)

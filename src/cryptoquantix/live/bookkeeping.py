@@ -1,0 +1,170 @@
+"""
+Fills into the journal once each, and the venue compared with it; it sends no order.
+
+A journal that meets an instrument for the first time writes down what was held then
+(its baseline); from there on, baseline and fills make the position that the venue must
+show. All fills of the account are kept, whoever's order they were of: the daemon's
+closes count as much as our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from cryptoquantix.core.clock import Clock
+from cryptoquantix.core.errors import VenueUnavailable
+from cryptoquantix.core.instrument import Instrument, InstrumentId
+from cryptoquantix.core.order import OrderState
+from cryptoquantix.journal.records import Baseline, FillRecord, OrderStanding
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.engine import Engine
+from cryptoquantix.live.events import Notice
+from cryptoquantix.live.reconcile import (
+    Difference,
+    foreign_orders,
+    position_differences,
+)
+from cryptoquantix.live.sender import Sender
+from cryptoquantix.venues.port import VenueFill, VenueOrder, VenuePort
+
+_BASELINE_TRIES: Final = 3
+
+
+class Bookkeeping:
+    """One venue's fills and differences."""
+
+    def __init__(
+        self,
+        *,
+        port: VenuePort,
+        journal: Journal,
+        clock: Clock,
+        instruments: Mapping[InstrumentId, Instrument],
+        report: Callable[[Notice], None],
+    ) -> None:
+        self._port = port
+        self._journal = journal
+        self._clock = clock
+        self._instruments = instruments
+        self._report = report
+        self._told: set[Difference] = set()
+        self._seen: set[Difference] = set()
+
+    async def open(self, instrument: InstrumentId) -> None:
+        """Write the baseline of an instrument that the journal does not know yet."""
+        if self._journal.baseline(instrument) is not None:
+            return
+        for _ in range(_BASELINE_TRIES):
+            before = _last_id(await self._port.fills(instrument, ""))
+            account = await self._port.account()
+            if before == _last_id(await self._port.fills(instrument, "")):
+                break
+        else:
+            msg = f"{instrument} trades too fast to be taken stock of"
+            venue = self._port.venue.value
+            raise VenueUnavailable(msg, venue=venue, request="baseline")
+        held = sum(p.size_lots for p in account.positions if p.instrument == instrument)
+        now_ns = self._clock.time_ns()
+        self._journal.record_baseline(Baseline(str(instrument), held, before, now_ns))
+        if held:
+            text = f"{held} lots were held before this journal began"
+            self._report(Notice("foreign position", str(instrument), text))
+
+    async def take_fills(self, engine: Engine) -> None:
+        """Journal the fills since the last ones, each once."""
+        busy = {
+            s.record.instrument
+            for s in engine.unfinished
+            if s.state is not OrderState.WORKING
+        }
+        for id_ in engine.traded:
+            # A fill names the venue's order id, which an order without an answer
+            # does not have yet: its fills wait until it is settled.
+            if str(id_) in busy:
+                continue
+            baseline = self._journal.baseline(id_)
+            last = self._journal.last_trade_id(id_)
+            if not last and baseline is not None:
+                last = baseline.trade_id
+            found = await self._port.fills(id_, last)
+            self._record(id_, found)
+
+    def _record(self, instrument: InstrumentId, found: list[VenueFill]) -> None:
+        ours = self._journal.client_order_ids(f.venue_order_id for f in found)
+        lot_size = str(self._instruments[instrument].lot_size)
+        now_ns = self._clock.time_ns()
+        new = self._journal.record_fills(
+            [
+                FillRecord(
+                    instrument=str(instrument),
+                    trade_id=one.fill.trade_id,
+                    venue_order_id=one.venue_order_id,
+                    client_order_id=ours.get(one.venue_order_id, ""),
+                    side=one.fill.side,
+                    size_lots=one.fill.size_lots,
+                    lot_size=lot_size,
+                    price=str(one.fill.price),
+                    fee=str(one.fill.fee),
+                    fee_currency=one.fill.fee_currency,
+                    venue_time_ns=one.fill.venue_time_ns,
+                    recorded_ns=now_ns,
+                )
+                for one in found
+            ]
+        )
+        foreign = [record for record in new if not record.client_order_id]
+        if foreign:
+            lots = sum(r.size_lots * r.side.sign for r in foreign)
+            text = f"{len(foreign)} fills of {lots} lots were of no order of ours"
+            self._report(Notice("foreign fills", str(instrument), text))
+
+    async def take_orders(
+        self, orders: list[VenueOrder], engine: Engine, sender: Sender
+    ) -> list[OrderStanding]:
+        """Return where our orders stand, by what rests at the venue and what not."""
+        resting = {order.client_order_id: order for order in orders}
+        moved: list[OrderStanding] = []
+        for standing in engine.unfinished:
+            if standing.state is not OrderState.WORKING:
+                continue
+            found = resting.pop(standing.record.client_order_id, None)
+            after = (
+                sender.see(standing, found) if found else await sender.look_up(standing)
+            )
+            if after != standing:
+                moved.append(after)
+        under_way = {s.record.client_order_id for s in engine.unfinished}
+        for name, found in resting.items():
+            known = None if name in under_way else self._journal.order(name)
+            if known is not None and known.state.is_terminal:
+                # Held for ended, and resting all the same: it is ours again.
+                moved.append(sender.see(known, found))
+        return moved
+
+    def compare(self, engine: Engine, orders: list[VenueOrder]) -> None:
+        """Report differences that two readings in a row show, once each."""
+        ours = {o.client_order_id for o in orders if o.client_order_id in self._journal}
+        differences = set(foreign_orders(orders, ours))
+        busy = {s.record.instrument for s in engine.unfinished}
+        account = engine.account
+        expected = {
+            id_: self._expected_lots(id_)
+            for id_ in engine.traded
+            if str(id_) not in busy
+        }
+        if account is not None and not busy:
+            differences |= set(position_differences(account.positions, expected))
+        for one in (differences & self._seen) - self._told:
+            self._report(Notice(one.kind, one.subject, one.text))
+        self._told = (self._told & differences) | (differences & self._seen)
+        self._seen = differences
+
+    def _expected_lots(self, instrument: InstrumentId) -> int:
+        baseline = self._journal.baseline(instrument)
+        before = baseline.size_lots if baseline is not None else 0
+        return before + self._journal.size_filled_lots(instrument)
+
+
+def _last_id(fills: list[VenueFill]) -> str:
+    return fills[-1].fill.trade_id if fills else ""

@@ -1,0 +1,361 @@
+"""
+One venue's execution as asyncio tasks around the engine; it decides no order itself.
+
+A desk first compares venue and journal, and only then acts. After that it reads the
+account every few seconds and at once when an order ended, looks up every order whose
+outcome is unknown, and carries out what the engine decides, each order as a task of its
+own: a venue that hangs delays no instrument and no other venue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
+from cryptoquantix.core.errors import (
+    CredentialsRefused,
+    OrderNotFound,
+    SettingsError,
+    VenueError,
+)
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.order import OrderState
+from cryptoquantix.journal.records import OrderStanding, Report
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.bookkeeping import Bookkeeping
+from cryptoquantix.live.engine import Engine
+from cryptoquantix.live.events import (
+    CancelOrder,
+    Effect,
+    EngineSettings,
+    Notice,
+    Now,
+    PermitSource,
+    SendOrder,
+    Wanted,
+)
+from cryptoquantix.live.sender import Sender, describe
+from cryptoquantix.venues.port import VenuePort
+
+_LOG = logging.getLogger(__name__)
+
+_PLAN_SECONDS: Final = 1.0
+_LOOK_UP_SECONDS: Final = 0.25
+# A cycle weighs 10 for the account and 3 an instrument (mark, two classes of orders):
+# this pace spends half of our 1 200 a minute at most.
+_READ_SECONDS_MIN: Final = 2.0
+_READ_SECONDS_MAX: Final = 12.0
+_READ_SECONDS_PER_INSTRUMENT: Final = 0.6
+_FILLS_NS: Final = 15 * NS_PER_SECOND
+_FILLS_NS_PER_INSTRUMENT: Final = 2 * NS_PER_SECOND
+_SWEEP_NS: Final = 60 * NS_PER_SECOND
+_RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
+_PAUSE_SECONDS: Final = 0.5
+_REFUSED_SECONDS: Final = 30.0
+# The venue's bound on an answer, and a little.
+_FINISH_SECONDS: Final = 4.0
+
+
+class Desk:
+    """Execution at one venue, for one trading loop: a halt needs a new desk."""
+
+    def __init__(
+        self,
+        *,
+        venue: VenuePort,
+        settings: EngineSettings,
+        journal: Journal,
+        permits: PermitSource,
+        clock: Clock,
+    ) -> None:
+        self.venue = venue.venue
+        self.is_unreachable = False
+        self._port = venue
+        self._settings = settings
+        self._journal = journal
+        self._permits = permits
+        self._clock = clock
+        self._sender = Sender(journal, venue, permits, clock)
+        self._engine: Engine | None = None
+        self._books: Bookkeeping | None = None
+        self._targets: dict[tuple[str, InstrumentId], Wanted] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+        self._swept_ns = 0
+        self._filled_ns = 0
+        self._ended_ns = 0
+
+    @property
+    def is_reconciled(self) -> bool:
+        """True from the first comparison with the venue on, until stopped."""
+        return self._engine is not None and self._engine.is_reconciled
+
+    def on_target(self, wanted: Wanted, instrument: InstrumentId) -> None:
+        """Take a target; the newest of each strategy and instrument counts."""
+        self._targets[wanted.strategy, instrument] = wanted
+        if self._engine is not None:
+            self._carry_out(self._engine.on_target(wanted, instrument, self._now()))
+
+    async def run(self) -> None:
+        """
+        Reconcile, then trade until cancelled; orders under way are left to ``stop``.
+
+        Raises
+        ------
+        CredentialsRefused, SettingsError
+            If the venue cannot be traded with these settings.
+        JournalError
+            If something could not be written: nothing is sent without it.
+        """
+        self._failure = asyncio.get_running_loop().create_future()
+        engine = await self._start()
+        self._engine = engine
+        for (_, instrument), wanted in list(self._targets.items()):
+            self._carry_out(engine.on_target(wanted, instrument, self._now()))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_failure())
+            group.create_task(self._plan_for_ever(engine))
+            group.create_task(self._look_up_for_ever(engine))
+            group.create_task(self._read_for_ever(engine))
+
+    async def stop(self, *, cancel_increases: bool) -> None:
+        """
+        Let orders under way be answered, within a bound, and plan nothing more.
+
+        Parameters
+        ----------
+        cancel_increases : bool
+            Cancel resting increases too (reductions are left to do their work).
+        """
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.is_reconciled = False
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_FINISH_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if engine is None or not cancel_increases:
+            return
+        resting = [
+            CancelOrder(s.record.order().instrument, s.record.client_order_id)
+            for s in engine.unfinished
+            if s.record.is_increase and s.state is OrderState.WORKING
+        ]
+        async with asyncio.timeout(_FINISH_SECONDS):
+            await asyncio.gather(*(self._cancel(effect) for effect in resting))
+
+    # -- start ------------------------------------------------------------------
+
+    async def _start(self) -> Engine:
+        """Open the venue, settle what an earlier process left, and compare."""
+        await self._insist(self._port.open, "open")
+        instruments = self._port.instruments()
+        for subscription in self._settings.subscriptions:
+            if subscription.instrument not in instruments:
+                msg = f"{subscription.instrument} is not traded at {self.venue.value}"
+                raise SettingsError(msg)
+        engine = Engine(self._settings, instruments, self._journal)
+        self._books = Bookkeeping(
+            port=self._port,
+            journal=self._journal,
+            clock=self._clock,
+            instruments=instruments,
+            report=self._report,
+        )
+        for standing in self._journal.unfinished():
+            if standing.record.order().instrument.venue is self.venue:
+                engine.on_order(self._sender.recover(standing), self._now())
+        while unknown := _unknown(engine):
+            await self._look_up(engine, unknown)
+            await asyncio.sleep(_LOOK_UP_SECONDS)
+        await self._insist(lambda: self._books_open(engine), "reconcile")
+        await self._insist(lambda: self._read_all(engine), "reconcile")
+        engine.is_reconciled = True
+        _LOG.info("reconciled", extra={"venue": self.venue.value})
+        return engine
+
+    async def _books_open(self, engine: Engine) -> None:
+        assert self._books is not None, "made by _start"
+        for id_ in engine.traded:
+            await self._books.open(id_)
+
+    async def _insist(
+        self, attempt: Callable[[], Coroutine[Any, Any, None]], what: str
+    ) -> None:
+        """Try until it succeeds, ever more slowly; a refused key ends it."""
+        failures = 0
+        while True:
+            try:
+                await attempt()
+            except CredentialsRefused:
+                raise
+            except VenueError as error:
+                self.is_unreachable = True
+                step = min(failures, len(_RETRY_SECONDS) - 1)
+                failures += 1
+                _LOG.warning("%s failed: %s", what, error)
+                await asyncio.sleep(_RETRY_SECONDS[step])
+            else:
+                self.is_unreachable = False
+                return
+
+    # -- loops ------------------------------------------------------------------
+
+    async def _watch_failure(self) -> None:
+        assert self._failure is not None, "made by run"
+        await self._failure
+
+    async def _plan_for_ever(self, engine: Engine) -> None:
+        while True:
+            await asyncio.sleep(_PLAN_SECONDS)
+            self._carry_out(engine.plan_all(self._now()))
+
+    async def _look_up_for_ever(self, engine: Engine) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_UP_SECONDS)
+            unknown = _unknown(engine)
+            if unknown:
+                await self._look_up(engine, unknown)
+
+    async def _look_up(self, engine: Engine, unknown: list[OrderStanding]) -> None:
+        found = await asyncio.gather(*(self._sender.look_up(s) for s in unknown))
+        for before, after in zip(unknown, found, strict=True):
+            if after.state is not before.state:
+                self._settled(engine, after)
+
+    async def _read_for_ever(self, engine: Engine) -> None:
+        cycle = min(
+            _READ_SECONDS_MAX,
+            max(_READ_SECONDS_MIN, len(engine.traded) * _READ_SECONDS_PER_INSTRUMENT),
+        )
+        full_ns = self._clock.monotonic_ns()
+        while True:
+            is_woken = await self._sleep(cycle)
+            now_ns = self._clock.monotonic_ns()
+            is_due = now_ns - full_ns >= cycle * NS_PER_SECOND
+            try:
+                if is_woken and not is_due:
+                    await self._read_account(engine)
+                else:
+                    await self._read_all(engine)
+                    full_ns = now_ns
+                self.is_unreachable = False
+            except VenueError as error:
+                self.is_unreachable = True
+                _LOG.warning("reading failed: %s", error)
+                # Binance refuses the key during a ban, too: ask on, slowly.
+                is_refused = isinstance(error, CredentialsRefused)
+                await asyncio.sleep(
+                    _REFUSED_SECONDS if is_refused else _RETRY_SECONDS[0]
+                )
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Return after ``seconds``, or at once and True when an order ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        is_woken = self._wake.is_set()
+        self._wake.clear()
+        return is_woken
+
+    async def _read_account(self, engine: Engine) -> None:
+        asked_ns = self._clock.monotonic_ns()
+        account = await self._port.account()
+        self._carry_out(engine.on_account(account, asked_ns, self._now()))
+
+    async def _read_all(self, engine: Engine) -> None:
+        """Read marks, account, orders and fills, and compare them with ours."""
+        assert self._books is not None, "made by _start"
+        marks = await self._port.marks(engine.traded)
+        engine.on_marks(marks, self._now())
+        await self._read_account(engine)
+        now_ns = self._clock.monotonic_ns()
+        is_sweep = now_ns - self._swept_ns > _SWEEP_NS or self._swept_ns == 0
+        orders = await self._port.open_orders(None if is_sweep else engine.traded)
+        if is_sweep:
+            self._swept_ns = now_ns
+        for standing in await self._books.take_orders(orders, engine, self._sender):
+            self._settled(engine, standing)
+        if self._are_fills_due(engine, now_ns):
+            await self._books.take_fills(engine)
+            self._filled_ns = now_ns
+        self._books.compare(engine, orders)
+
+    def _are_fills_due(self, engine: Engine, now_ns: int) -> bool:
+        every_ns = max(_FILLS_NS, len(engine.traded) * _FILLS_NS_PER_INSTRUMENT)
+        return self._ended_ns >= self._filled_ns or now_ns - self._filled_ns > every_ns
+
+    # -- effects ----------------------------------------------------------------
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Notice):
+                self._report(effect)
+            elif isinstance(effect, CancelOrder):
+                self._spawn(self._cancel(effect))
+            else:
+                self._spawn(self._send(effect))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
+        else:
+            _LOG.error("an order failed after the end: %r", error)
+
+    async def _send(self, effect: SendOrder) -> None:
+        started_ns = self._clock.monotonic_ns()
+        engine = self._engine
+        standing = await self._sender.send(effect)
+        took_ms = (self._clock.monotonic_ns() - started_ns) / 1e6
+        _LOG.info(
+            "order %s",
+            standing.state.value,
+            extra=describe(effect.record) | {"ms": round(took_ms, 1)},
+        )
+        if engine is not None:
+            self._settled(engine, standing)
+
+    async def _cancel(self, effect: CancelOrder) -> None:
+        try:
+            await self._port.cancel(effect.instrument, effect.client_order_id)
+        except OrderNotFound:
+            pass  # it ended by itself; the next reading says how
+        except VenueError as error:
+            _LOG.warning("cancel failed: %s", error)
+        self._wake.set()
+
+    def _settled(self, engine: Engine, standing: OrderStanding) -> None:
+        """Tell the engine where an order stands, and read what it changed."""
+        engine.on_order(standing, self._now())
+        if standing.state.is_terminal:
+            self._ended_ns = self._clock.monotonic_ns()
+            self._wake.set()
+
+    def _report(self, notice: Notice) -> None:
+        _LOG.warning("%s: %s", notice.kind, notice.text, extra={"of": notice.subject})
+        self._journal.record_report(
+            Report(self._clock.time_ns(), notice.kind, notice.subject, notice.text)
+        )
+
+    def _now(self) -> Now:
+        return Now(
+            self._clock.time_ns(), self._clock.monotonic_ns(), self._permits.current()
+        )
+
+
+def _unknown(engine: Engine) -> list[OrderStanding]:
+    return [s for s in engine.unfinished if s.state is OrderState.OUTCOME_UNKNOWN]

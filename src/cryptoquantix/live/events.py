@@ -1,0 +1,99 @@
+"""What goes into the execution engine and what comes out, as values; no behavior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from cryptoquantix.control.permit import Permit
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.journal.records import OrderRecord
+from cryptoquantix.orders.limits import Approved, LimitSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A strategy that trades an instrument here, and how often it speaks."""
+
+    strategy: str
+    instrument: InstrumentId
+    bar_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The numbers the engine decides with."""
+
+    account: str
+    equity_fraction: Decimal
+    no_trade_band: Decimal
+    limits: LimitSettings
+    subscriptions: tuple[Subscription, ...]
+    build: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A strategy's target as it came, and what it came to in lots, decided once."""
+
+    strategy: str
+    target: float
+    price: Decimal
+    bar_ns: int
+    sequence: int
+    published_ns: int
+    lots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The moment of an event: both clocks and the permit that holds."""
+
+    time_ns: int
+    monotonic_ns: int
+    permit: Permit | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendOrder:
+    """An approved order to journal and then send."""
+
+    approved: Approved
+    record: OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """A resting increase to cancel."""
+
+    instrument: InstrumentId
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know; told once until it changes."""
+
+    kind: str
+    subject: str
+    text: str
+
+
+Effect = SendOrder | CancelOrder | Notice
+
+
+class PermitSource(Protocol):
+    """Who asks the risk daemon; execution only looks at the newest answer."""
+
+    def current(self) -> Permit | None:
+        """Return the newest answer, or None."""
+        ...
+
+    def reconciled(self) -> None:
+        """Say from now on that venue and journal were compared."""
+        ...
+
+    def unreconciled(self) -> None:
+        """Say from now on that they are to be compared again."""
+        ...

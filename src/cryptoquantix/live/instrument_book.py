@@ -1,0 +1,133 @@
+"""What execution remembers of one instrument; it plans nothing and sends nothing."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Final
+
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.instrument import Instrument
+from cryptoquantix.core.order import OrderState
+from cryptoquantix.journal.records import OrderStanding
+from cryptoquantix.live.events import Notice, Now, Subscription, Wanted
+
+# A target is renewed with every bar; after three bars of wall time without one the
+# strategy or the bus is not well. (A tape may play faster, never slower, than wall
+# time, so that this is the latest moment and not the earliest.)
+STALE_BARS: Final = 3
+# Marks and accounts are read every few seconds; three missed readings are too many.
+READING_NS_MAX: Final = 15 * NS_PER_SECOND
+# How long the venue's positions may lag behind the fill it told us of.
+SETTLE_NS_MAX: Final = 2 * NS_PER_SECOND
+_BACKOFF_NS: Final = tuple(s * NS_PER_SECOND for s in (1, 2, 4, 8, 15, 30))
+
+
+class InstrumentBook:
+    """Targets, mark, how the last order ended, and what was told, of one instrument."""
+
+    def __init__(
+        self, instrument: Instrument, subscriptions: tuple[Subscription, ...]
+    ) -> None:
+        self.instrument = instrument
+        self.subscriptions = subscriptions
+        self.wanted: dict[str, Wanted] = {}
+        self.ended_ns = 0
+        self.is_settled = True
+        self._mark: tuple[Decimal, int] = (Decimal(0), 0)
+        self._expected_lots = 0
+        self._failures: dict[str, int] = {}
+        self._not_before_ns: dict[str, int] = {}
+        self._told: dict[str, str] = {}
+
+    def take_target(self, wanted: Wanted) -> tuple[bool, list[Notice]]:
+        """
+        Take a target where it is newer than what is known; return whether it was.
+
+        A target that is no number is refused, and the one before it stands: what is
+        unknown neither opens nor closes anything.
+        """
+        if wanted.strategy not in {s.strategy for s in self.subscriptions}:
+            return False, []
+        is_price = wanted.price.is_finite() and wanted.price > 0
+        if not math.isfinite(wanted.target) or not is_price:
+            text = f"a target of {wanted.target} at price {wanted.price} was refused"
+            return False, self.tell("target", text)
+        known = self.wanted.get(wanted.strategy)
+        newest = (wanted.published_ns, wanted.sequence)
+        if known is not None and newest <= (known.published_ns, known.sequence):
+            return False, []
+        self.wanted[wanted.strategy] = wanted
+        return True, self.tell("target", "")
+
+    @property
+    def newest(self) -> Wanted:
+        """The target of the newest bar; there must be one."""
+        return max(self.wanted.values(), key=lambda w: (w.bar_ns, w.published_ns))
+
+    def wanted_lots(self) -> int | None:
+        """Return the sum of what is wanted, None while one strategy is not heard."""
+        lots = [w.lots for w in self.wanted.values() if w.lots is not None]
+        return sum(lots) if len(lots) == len(self.subscriptions) else None
+
+    def stale_strategy(self, time_ns: int) -> str:
+        """Return a strategy whose target is too old to increase from, or nothing."""
+        for subscription in self.subscriptions:
+            age_ns = time_ns - self.wanted[subscription.strategy].published_ns
+            if age_ns > STALE_BARS * subscription.bar_seconds * NS_PER_SECOND:
+                return subscription.strategy
+        return ""
+
+    def take_mark(self, mark: Decimal, monotonic_ns: int) -> None:
+        """Take a mark price."""
+        self._mark = (mark, monotonic_ns)
+
+    def mark_price(self, monotonic_ns: int) -> Decimal | None:
+        """Return the mark price where it was read lately."""
+        mark, read_ns = self._mark
+        return mark if mark > 0 and monotonic_ns - read_ns <= READING_NS_MAX else None
+
+    def expect(self, lots: int) -> None:
+        """Await a position of ``lots`` from the venue before the next plan."""
+        self.is_settled = False
+        self._expected_lots = lots
+
+    def settle(self, held_lots: int, asked_ns: int, monotonic_ns: int) -> list[Notice]:
+        """Wait, within a bound, until the venue's position shows our fill."""
+        if self.is_settled or asked_ns < self.ended_ns:
+            return []
+        if held_lots == self._expected_lots:
+            self.is_settled = True
+            return self.tell("position", "")
+        if monotonic_ns - self.ended_ns < SETTLE_NS_MAX:
+            return []
+        self.is_settled = True
+        text = (
+            f"the venue holds {held_lots} lots where our fills make "
+            f"{self._expected_lots}: the venue's count"
+        )
+        return self.tell("position", text)
+
+    def is_backing_off(self, kind: str, now: Now) -> bool:
+        """Return whether an order of this kind failed too recently to try again."""
+        return now.monotonic_ns < self._not_before_ns.get(kind, 0)
+
+    def count_ended(self, standing: OrderStanding, now: Now) -> None:
+        """Note that an order ended; one that filled nothing delays the next."""
+        self.ended_ns = now.monotonic_ns
+        kind = standing.record.kind
+        if standing.state is OrderState.FILLED or standing.filled_lots:
+            self._failures.pop(kind, None)
+            self._not_before_ns.pop(kind, None)
+            return
+        failures = self._failures.get(kind, 0)
+        delay_ns = _BACKOFF_NS[min(failures, len(_BACKOFF_NS) - 1)]
+        self._failures[kind] = failures + 1
+        self._not_before_ns[kind] = now.monotonic_ns + delay_ns
+
+    def tell(self, kind: str, text: str) -> list[Notice]:
+        """Return a notice where ``text`` says something new; empty text is all well."""
+        if self._told.get(kind, "") == text:
+            return []
+        self._told[kind] = text
+        return [Notice(kind, str(self.instrument.id), text)] if text else []

@@ -1,0 +1,230 @@
+"""
+Approved orders to the venue: written first, sent once; it decides none.
+
+Whatever happens to a request, the order's state says no more than what is proven: an
+answer that was lost, or a cancellation in the middle, leaves OUTCOME_UNKNOWN, and only
+the venue's own sight of the order or a proof of absence ends that. Nothing is ever sent
+twice: a new attempt is a new order with a new id.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from cryptoquantix.control.permit import RECEIVE_WINDOW_MS
+from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from cryptoquantix.core.errors import (
+    CredentialsRefused,
+    Halted,
+    OrderNotFound,
+    OrderRefused,
+    RateLimited,
+    VenueError,
+    VenueUnavailable,
+)
+from cryptoquantix.core.order import Increase, OrderState
+from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.events import PermitSource, SendOrder
+from cryptoquantix.orders.lifecycle import OrderEvent, is_contradiction, transition
+from cryptoquantix.orders.limits import Approved
+from cryptoquantix.venues.port import VenueOrder, VenuePort
+
+_LOG = logging.getLogger(__name__)
+
+# A request's stamp may be up to a second ahead of the venue's clock (it refuses more),
+# and holds for the receive window from there.
+ABSENCE_AFTER_NS: Final = RECEIVE_WINDOW_MS * NS_PER_MS + NS_PER_SECOND
+ABSENCE_APART_NS: Final = NS_PER_SECOND // 2
+
+_SIGHTS: Final = {
+    OrderState.WORKING: OrderEvent.SEEN_WORKING,
+    OrderState.FILLED: OrderEvent.SEEN_FILLED,
+    OrderState.CANCELED: OrderEvent.SEEN_CANCELED,
+    OrderState.REFUSED: OrderEvent.REFUSED,
+}
+
+
+class Sender:
+    """
+    Writes, sends and looks up the orders of one venue.
+
+    ``started_ns`` (monotonic) is the latest moment at which an earlier process may
+    have sent something: the journal's lock is held since then.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        venue: VenuePort,
+        permits: PermitSource,
+        clock: Clock,
+    ) -> None:
+        self._journal = journal
+        self._venue = venue
+        self._permits = permits
+        self._clock = clock
+        self._started_ns = clock.monotonic_ns()
+        # When an order's request ended without an answer, and its misses since.
+        self._ended_ns: dict[str, int] = {}
+        self._missed_ns: dict[str, int] = {}
+        self.contradictions = 0
+
+    async def send(self, effect: SendOrder) -> OrderStanding:
+        """
+        Write the order, send it, and return where it stands.
+
+        Cancellation leaves the order OUTCOME_UNKNOWN in the journal.
+
+        Raises
+        ------
+        JournalError
+            If it could not be written: then nothing was sent. Or what was learned
+            could not be: then the order is looked up at the next start.
+        """
+        assert isinstance(effect.approved, Approved), "only what was approved is sent"
+        record = effect.record
+        assert effect.approved.order == record.order(), "the record is of another order"
+        self._journal.record_order(record)
+        standing = OrderStanding(record, OrderState.IN_FLIGHT, 0, "", record.created_ns)
+        try:
+            found = await self._place(effect.approved)
+        except BaseException as error:
+            if not isinstance(error, VenueError | Halted):
+                # A cancellation, or a defect: the bytes may be out.
+                self._lose(standing, repr(error))
+                raise
+            return self._failed(standing, error)
+        return self.see(standing, found)
+
+    async def look_up(self, standing: OrderStanding) -> OrderStanding:
+        """
+        Ask the venue for an order and return where it stands.
+
+        *Not found* becomes NOT_FOUND only when two look-ups agree, both begun after
+        the receive window of any request for it had passed. A venue that does not
+        answer changes nothing. Cancellation changes nothing.
+        """
+        record = standing.record
+        name = record.client_order_id
+        asked_ns = self._clock.monotonic_ns()
+        try:
+            found = await self._venue.order_by_client_id(
+                record.order().instrument, name
+            )
+        except OrderNotFound:
+            return self._missed(standing, asked_ns)
+        except VenueError as error:
+            _LOG.warning("look-up failed: %s", error, extra={"order": name})
+            return standing
+        return self.see(standing, found)
+
+    def see(self, standing: OrderStanding, found: VenueOrder) -> OrderStanding:
+        """Take the venue's sight of an order; return where it stands."""
+        return self._learn(standing, _SIGHTS[found.state], found.detail, found)
+
+    def recover(self, standing: OrderStanding) -> OrderStanding:
+        """Return an order of an earlier process, which may have sent it or not."""
+        if standing.state is OrderState.WORKING:
+            return standing
+        return self._lose(standing, "restarted", ended_ns=self._started_ns)
+
+    # -- inside -----------------------------------------------------------------
+
+    async def _place(self, approved: Approved) -> VenueOrder:
+        order = approved.order
+        if isinstance(order, Increase):
+            return await self._venue.place_increase(order, self._check_permit)
+        return await self._venue.place_reduction(order)
+
+    def _check_permit(self) -> None:
+        permit = self._permits.current()
+        if permit is None or not permit.allows_increase(self._clock.monotonic_ns()):
+            mode = "none" if permit is None else permit.answer.mode.value
+            msg = f"no live permit to trade when the order was to be sent ({mode})"
+            raise Halted(msg)
+
+    def _failed(self, standing: OrderStanding, error: Exception) -> OrderStanding:
+        if isinstance(error, Halted | VenueUnavailable):
+            return self._learn(standing, OrderEvent.WITHHELD, str(error))
+        if isinstance(error, OrderRefused | RateLimited | CredentialsRefused):
+            return self._learn(standing, OrderEvent.REFUSED, str(error))
+        return self._lose(standing, str(error))
+
+    def _lose(
+        self, standing: OrderStanding, detail: str, ended_ns: int | None = None
+    ) -> OrderStanding:
+        if ended_ns is None:
+            ended_ns = self._clock.monotonic_ns()
+        self._ended_ns[standing.record.client_order_id] = ended_ns
+        return self._learn(standing, OrderEvent.LOST, detail)
+
+    def _missed(self, standing: OrderStanding, asked_ns: int) -> OrderStanding:
+        name = standing.record.client_order_id
+        if standing.state is OrderState.WORKING:
+            # It rested a moment ago; a venue that forgot it is asked again as unknown.
+            return self._lose(standing, "no longer known to the venue")
+        ended_ns = self._ended_ns.get(name, self._started_ns)
+        if asked_ns < ended_ns + ABSENCE_AFTER_NS:
+            return standing
+        first_ns = self._missed_ns.setdefault(name, asked_ns)
+        if asked_ns < first_ns + ABSENCE_APART_NS:
+            return standing
+        return self._learn(standing, OrderEvent.ABSENT, "two look-ups found nothing")
+
+    def _learn(
+        self,
+        standing: OrderStanding,
+        event: OrderEvent,
+        detail: str,
+        found: VenueOrder | None = None,
+    ) -> OrderStanding:
+        name = standing.record.client_order_id
+        if is_contradiction(standing.state, event):
+            self.contradictions += 1
+            _LOG.error(
+                "the venue shows an order that was held for ended",
+                extra={"order": name, "state": standing.state.value},
+            )
+        state = transition(standing.state, event)
+        filled = standing.filled_lots
+        venue_order_id = standing.venue_order_id
+        if found is not None:
+            filled = max(filled, found.filled_lots)
+            venue_order_id = found.venue_order_id
+        after = OrderStanding(
+            standing.record, state, filled, venue_order_id, self._clock.time_ns()
+        )
+        if (state, filled, venue_order_id) != (
+            standing.state,
+            standing.filled_lots,
+            standing.venue_order_id,
+        ):
+            self._journal.record_note(
+                OrderNote(
+                    client_order_id=name,
+                    time_ns=after.updated_ns,
+                    event=event.value,
+                    state=state,
+                    detail=detail,
+                    filled_lots=filled,
+                    venue_order_id=venue_order_id,
+                )
+            )
+        if state.is_terminal:
+            self._ended_ns.pop(name, None)
+            self._missed_ns.pop(name, None)
+        return after
+
+
+def describe(record: OrderRecord) -> dict[str, object]:
+    """Return the fields of an order that its log lines carry."""
+    return {
+        "order": record.client_order_id,
+        "instrument": record.instrument,
+        "kind": record.kind,
+        "side": record.side.value,
+        "lots": record.size_lots,
+        "attempt": record.attempt,
+    }
