@@ -94,14 +94,20 @@ def coarser_bars(
     """
     volume = _known(bars, "volume", volume_decimals)
     quote = _known(bars, "quote_volume", quote_decimals)
+
+    def traded(column: str) -> pl.Expr:
+        # A flat bar repeats a price of before its interval: where anything was
+        # traded, it has no part in the open, high or low.
+        return pl.col(column).filter(pl.col("volume") > 0)
+
     first = pl.col("first_ns").min() <= pl.col("open_ns")
     last = pl.col("last_ns").max() >= pl.col("open_ns") + interval_ns
     combined = (
         bars.group_by(_open_of("open_time", interval_ns))
         .agg(
-            pl.col("open").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
+            pl.coalesce(traded("open").first(), pl.col("open").first()),
+            pl.coalesce(traded("high").max(), pl.col("high").max()),
+            pl.coalesce(traded("low").min(), pl.col("low").min()),
             pl.col("close").last(),
             _steps("volume", volume).sum().alias("volume"),
             _steps("quote_volume", quote).sum().alias("quote_volume"),

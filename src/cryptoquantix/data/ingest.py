@@ -11,9 +11,12 @@ nothing of it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -33,6 +36,7 @@ from cryptoquantix.data.store import Staging, split_by_date, write_part
 from cryptoquantix.data.text import CHUNK_BYTES, chunks, verify_checksum
 
 _HOURS = 24
+_WRITES_BEHIND = 2
 _DECIMAL_COLUMNS: dict[DatasetKind, dict[str, tuple[str, ...]]] = {
     DatasetKind.TICKS: {"price": ("price",), "size": ("size",)},
     DatasetKind.BARS: {
@@ -148,8 +152,9 @@ def ingest(
         old = _old_marker(root, archive)
         seen = _Seen(decimals=dict(old.decimals) if old else {})
         text = chunks(path, on_bytes, chunk_bytes)
-        for frame in frames(archive, text):
-            _stage(staging, key, frame, seen)
+        with _Writer() as writer:
+            for frame in frames(archive, text):
+                _stage(staging, key, frame, seen, writer)
         merged = _merge(Catalog(root), staging, key, seen)
         marker = _marker(archive, old, seen)
         dates = [date for date, part in merged.items() if part.added]
@@ -197,7 +202,33 @@ def _marker(archive: Archive, old: Marker | None, seen: _Seen) -> Marker:
     return Marker(archive.kind.value, generated=False, decimals=known)
 
 
-def _stage(staging: Staging, key: DatasetKey, frame: pl.DataFrame, seen: _Seen) -> None:
+class _Writer:
+    """Writes part files on a thread of its own, a few behind the reader at most."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "part-writer")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while self._waiting and kind is None:
+                self._waiting.popleft().result()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def write(self, rows: pl.DataFrame, folder: Path, number: int) -> None:
+        """Write rows as a part file, soon."""
+        self._waiting.append(self._pool.submit(write_part, rows, folder, number))
+        while len(self._waiting) > _WRITES_BEHIND:
+            self._waiting.popleft().result()
+
+
+def _stage(
+    staging: Staging, key: DatasetKey, frame: pl.DataFrame, seen: _Seen, writer: _Writer
+) -> None:
     """Write a chunk's rows to staged part files, one per UTC day, sorted."""
     if not len(frame):
         return
@@ -213,7 +244,7 @@ def _stage(staging: Staging, key: DatasetKey, frame: pl.DataFrame, seen: _Seen) 
         frame = frame.sort(_order(key.kind), maintain_order=True)
     for date, rows in split_by_date(frame, time).items():
         number = seen.parts.get(date, 0)
-        write_part(rows, staging.partition(key, date), number)
+        writer.write(rows, staging.partition(key, date), number)
         seen.parts[date] = number + 1
         seen.day_rows[date] = seen.day_rows.get(date, 0) + len(rows)
         if not is_sorted:

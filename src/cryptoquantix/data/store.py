@@ -172,7 +172,10 @@ def _write_durably(path: Path, text: str) -> None:
 
 def write_part(frame: pl.DataFrame, folder: Path, number: int) -> None:
     """Write rows as one part file; parts sort by number, which is time order."""
-    frame.write_parquet(folder / f"part-{number:05d}.parquet", compression="zstd")
+    # Level 1: a fifth faster than the default, a few percent larger.
+    frame.write_parquet(
+        folder / f"part-{number:05d}.parquet", compression="zstd", compression_level=1
+    )
 
 
 def put(root: Path, key: DatasetKey, frame: pl.DataFrame, marker: Marker) -> None:

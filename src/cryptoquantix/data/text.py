@@ -87,7 +87,7 @@ def chunks(
             ahead = reader.submit(file.read, chunk_bytes)
             cut = block.rfind(b"\n") + 1
             if cut:
-                piece = rest + block[:cut] if rest else block[:cut]
+                piece = b"".join((rest, memoryview(block)[:cut]))
                 rest = block[cut:]
                 yield piece
                 if on_bytes is not None:

@@ -19,7 +19,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -200,22 +202,25 @@ class _Parser:
             raise SchemaError(msg)
         frame = self._convert(raw)
         self.rows += len(raw)
-        self._line += chunk.count(b"\n")
+        self._line += len(raw)
         return frame
 
     def _is_bad(self, raw: pl.DataFrame) -> bool:
         """Whether some cell is missing, infinite or below what it may be."""
-        bad = []
-        for column in self._columns:
-            cell = pl.col(column.names[0])
-            bad.append(cell.null_count() > 0)
-            if column.dtype is pl.Float64:
-                bad.append(~cell.is_finite().all())
-            if column.least is not None:
-                least = cell.min()
-                is_price = column.names[0] in _PRICES
-                bad.append(least <= 0 if is_price else least < column.least)
-        return bool(raw.select(pl.any_horizontal(bad)).item()) if len(raw) else False
+        for column in self._columns if len(raw) else ():
+            cells = raw[column.names[0]]
+            if cells.null_count():
+                return True
+            if column.dtype is pl.Float64 and not isfinite(cells.sum()):
+                return True
+            least = column.least if column.least is None else cells.min()
+            if least is not None and not self._is_enough(column, least):
+                return True
+        return False
+
+    @staticmethod
+    def _is_enough(column: Column, least: Any) -> bool:  # noqa: ANN401 - int or float
+        return bool(least > 0 if column.names[0] in _PRICES else least >= column.least)
 
     def _explain(self, chunk: bytes) -> None:
         """Raise for the first line that is wrong, if plain Python finds one."""
