@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,3 +72,58 @@ def start_nats(tmp_path: Path, port: int = -1) -> Iterator[NatsProcess]:
         yield NatsProcess(process, directory, wait_for(listening))
     finally:
         end(process)
+
+
+@dataclass
+class SimulatorProcess:
+    """A simulator of a test; ``line`` is what it printed when it was ready."""
+
+    process: subprocess.Popen
+    line: dict
+
+    @property
+    def venue(self) -> dict:
+        return self.line["venues"]["binance"]
+
+    @property
+    def rest(self) -> str:
+        return self.venue["rest"]
+
+    @property
+    def ws(self) -> str:
+        return self.venue["ws"]
+
+    @property
+    def admin_url(self) -> str:
+        return self.line["admin"]
+
+    def admin(self, path: str, value: dict | None = None) -> dict:
+        """GET ``path`` of the admin API, or POST ``value`` to it."""
+        data = None if value is None else json.dumps(value).encode()
+        request = urllib.request.Request(self.admin_url + path, data)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def log(self, kind: str | None = None, after: int = 0) -> list[dict]:
+        """What the simulator recorded, of one kind or all."""
+        records = self.admin(f"/log?after={after}&limit=10000")["records"]
+        return [r for r in records if kind in {None, r["kind"]}]
+
+
+@contextmanager
+def start_simulator(tmp_path: Path, *args: str) -> Iterator[SimulatorProcess]:
+    """``cqx simulate --json`` with ``args`` on free ports; ended on exit."""
+    command = [sys.executable, "-m", "cryptoquantix", "simulate", "--json", *args]
+    errors = tmp_path / "simulator.log"
+    with errors.open("ab") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], 20.0)
+        text = process.stdout.readline() if ready else b""
+        assert text, f"the simulator is not ready: {errors.read_text()}"
+        yield SimulatorProcess(process, json.loads(text))
+    finally:
+        end(process)
+        if process.stdout is not None:
+            process.stdout.close()

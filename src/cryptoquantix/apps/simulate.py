@@ -1,0 +1,260 @@
+"""``cqx simulate``: a tape or generated prices, one venue, its admin API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import CryptoquantixError, SettingsError
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.quantity import to_steps_nearest
+from cryptoquantix.simulator.build import (
+    Options,
+    Plan,
+    build_world,
+    generated_plan,
+    merged_plan,
+)
+from cryptoquantix.simulator.exchange import Print
+from cryptoquantix.simulator.generator import (
+    DEFAULT_SYMBOLS,
+    Generated,
+    generated_instrument,
+)
+from cryptoquantix.simulator.history import PriorBar
+from cryptoquantix.simulator.keys import VenueKeys, generate_keys, read_keys
+from cryptoquantix.simulator.listing import Listing
+from cryptoquantix.simulator.run import Simulation, describe
+from cryptoquantix.simulator.tape import TapeEntry
+
+PRIOR_DAYS = 60  # of bars before a tape's start that klines may show
+_NS_PER_DAY = 86_400_000_000_000
+_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """The command line of ``cqx simulate``, as typed."""
+
+    host: str = "127.0.0.1"
+    binance_port: int = 0
+    admin_port: int = 0
+    tape: str | None = None
+    catalog: Path = Path("var/catalog")
+    start: str | None = None
+    end: str | None = None
+    speed: float = 1.0
+    paused: bool = False
+    generate: int | None = None
+    instruments: str = ",".join(DEFAULT_SYMBOLS)
+    balance: str = "100000"
+    tick_size: str | None = None
+    lot_size: str | None = None
+    lenient: bool = False
+    no_rate_limits: bool = False
+    log: Path | None = None
+    keys: Path | None = None
+
+
+def run(options: SimulateOptions, *, as_json: bool) -> None:
+    """
+    Serve until told to stop; prints one line when everything listens.
+
+    Raises
+    ------
+    SettingsError
+        If an option is wrong or a port is taken.
+    DataError
+        If the tape's instrument is not in the catalog.
+    """
+    clock = SystemClock()
+    keys = read_keys(options.keys, "binance") if options.keys else generate_keys()
+    balance = _decimal(options.balance, "--balance")
+    try:
+        world = build_world(
+            _plan(options, clock.time_ns()),
+            keys,
+            clock,
+            Options(
+                balance=balance,
+                speed=options.speed,
+                is_paused=options.paused,
+                is_lenient=options.lenient,
+                is_limited=not options.no_rate_limits,
+                log=options.log,
+            ),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    simulation = Simulation(world)
+
+    def announce(bound: dict[str, int], admin: int) -> None:
+        line = describe(options.host, bound, admin)
+        _print_ready(line, keys, as_json=as_json)
+
+    ports = {"binance": options.binance_port}
+    serving = simulation.serve(options.host, ports, options.admin_port, announce)
+    try:
+        uvloop.run(serving)
+    except KeyboardInterrupt:
+        return
+    except ExceptionGroup as group:
+        if isinstance(group.exceptions[0], CryptoquantixError):
+            raise group.exceptions[0] from None
+        raise
+
+
+def _print_ready(line: dict[str, Any], keys: VenueKeys, *, as_json: bool) -> None:
+    venue = line["venues"]["binance"]
+    venue |= keys
+    if as_json:
+        text = json.dumps(line)
+    else:
+        text = (
+            f"simulating Binance USD-M: REST {venue['rest']}, WebSocket {venue['ws']}, "
+            f"admin {line['admin']}\nkey {venue['key']}\nsecret {venue['secret']}"
+        )
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _plan(options: SimulateOptions, now_ns: int) -> Plan:
+    """Return the instruments and trades that the options ask for."""
+    symbols = [s.strip().upper() for s in options.instruments.split(",") if s.strip()]
+    if options.tape is None:
+        if not symbols:
+            msg = "--instruments must name at least one symbol"
+            raise SettingsError(msg)
+        start_ns = _time_ns(options.start, "--start") or now_ns
+        return _generated(symbols, _seed(options), start_ns)
+    taped = _tape_plan(options, InstrumentId.parse(options.tape))
+    if options.generate is None:
+        return taped
+    own = {i.listing.symbol for i in taped.instruments}
+    others = [s for s in symbols if s not in own]
+    if not others:
+        return taped
+    return merged_plan(taped, _generated(others, options.generate, taped.start_ns))
+
+
+def _seed(options: SimulateOptions) -> int:
+    return _SEED if options.generate is None else options.generate
+
+
+def _generated(symbols: list[str], seed: int, start_ns: int) -> Plan:
+    instruments = [generated_instrument(s) for s in dict.fromkeys(symbols)]
+    return generated_plan(instruments, abs(seed), start_ns=start_ns)
+
+
+def _tape_plan(options: SimulateOptions, instrument: InstrumentId) -> Plan:
+    # Polars is only loaded where a tape is played.
+    from cryptoquantix.data.catalog import Catalog  # noqa: PLC0415 - see above
+    from cryptoquantix.data.tape import tape, tape_source  # noqa: PLC0415 - see above
+
+    catalog = Catalog(options.catalog)
+    start_ns = _time_ns(options.start, "--start")
+    end_ns = _time_ns(options.end, "--end")
+    source = tape_source(catalog, instrument, start_ns, end_ns)
+    symbol = instrument.symbol
+    listing = Listing(
+        symbol=symbol,
+        base=symbol.removesuffix("USDT") or symbol,
+        quote="USDT",
+        tick_size=_decimal(options.tick_size or str(source.tick_size), "--tick-size"),
+        lot_size=_decimal(options.lot_size or str(source.lot_size), "--lot-size"),
+    )
+    entries = (
+        TapeEntry(
+            symbol,
+            Print(
+                tick.time_ns,
+                to_steps_nearest(tick.price, listing.tick_size),
+                max(1, to_steps_nearest(tick.size, listing.lot_size)),
+                tick.is_buyer_maker,
+            ),
+        )
+        for tick in tape(catalog, instrument, start_ns, end_ns)
+    )
+    first = next(entries, None)
+    if first is None:
+        msg = f"the tape of {instrument} has no trade in the range asked for"
+        raise SettingsError(msg)
+    begin_ns = first.trade.tape_ns
+    prior = _prior_bars(catalog, instrument, listing, begin_ns)
+    return Plan(
+        [Generated(listing, first.trade.price_ticks)],
+        _chained(first, entries),
+        begin_ns,
+        {symbol: prior},
+    )
+
+
+def _chained(first: TapeEntry, rest: Iterator[TapeEntry]) -> Iterator[TapeEntry]:
+    return chain((first,), rest)
+
+
+def _prior_bars(
+    catalog: Any,  # noqa: ANN401 - its module is loaded by the caller alone
+    instrument: InstrumentId,
+    listing: Listing,
+    begin_ns: int,
+) -> list[PriorBar]:
+    """Return the catalog's one-minute bars before the tape, none where it has none."""
+    begin_ns -= begin_ns % 60_000_000_000
+    try:
+        frame = catalog.bars(
+            instrument, 60, begin_ns - PRIOR_DAYS * _NS_PER_DAY, begin_ns
+        )
+        rows = frame.select(
+            "open_time", "open", "high", "low", "close", "volume", "trades"
+        ).collect()
+    except CryptoquantixError:
+        return []
+    tick, lot = listing.tick_size, listing.lot_size
+
+    def steps(value: float, step: Decimal) -> int:
+        return to_steps_nearest(Decimal(repr(value)), step)
+
+    times = rows["open_time"].to_physical().to_list()
+    bars = []
+    for time_ns, row in zip(times, rows.drop("open_time").iter_rows(), strict=True):
+        opened, high, low, close = (steps(value, tick) for value in row[:4])
+        lots = steps(row[4], lot)
+        trades = int(row[5] or 0)
+        bars.append(
+            PriorBar(time_ns, opened, high, low, close, lots, lots * close, trades)
+        )
+    return bars
+
+
+def _time_ns(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{option} must be an ISO 8601 date or time, was {text!r}"
+        raise SettingsError(msg) from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round(time.timestamp() * 1_000_000) * 1_000
+
+
+def _decimal(text: str, option: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or value <= 0:
+        msg = f"{option} must be a positive number, was {text!r}"
+        raise SettingsError(msg)
+    return value

@@ -1,0 +1,240 @@
+"""The operator's HTTP API of the simulator: prices, outages, watches, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from cryptoquantix.simulator.listing import to_units
+from cryptoquantix.simulator.server import OUTAGES, VenueServer
+from cryptoquantix.simulator.venue import BinanceVenue
+from cryptoquantix.simulator.world import World
+
+ACCOUNT = 1
+LOG_LIMIT_MAX = 10_000
+SECONDS_MAX = 86_400.0
+
+type _Handler = Callable[[web.BaseRequest], Awaitable[Any]]
+
+
+class AdminError(Exception):
+    """The operator asked for something that cannot be; one sentence."""
+
+
+class Admin:
+    """Handlers by method and path over a world and its servers."""
+
+    def __init__(self, world: World, servers: dict[str, VenueServer]) -> None:
+        self._world = world
+        self._servers = servers
+        self._routes: dict[tuple[str, str], _Handler] = {
+            ("GET", "/state"): self._state,
+            ("POST", "/tape"): self._tape,
+            ("POST", "/price"): self._price,
+            ("POST", "/outage"): self._outage,
+            ("GET", "/account"): self._account,
+            ("POST", "/account"): self._transfer,
+            ("GET", "/watch"): self._watched,
+            ("POST", "/watch"): self._watch,
+            ("GET", "/log"): self._log,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; a wrong one is 400 with ``{"error": sentence}``."""
+        handler = self._routes.get((request.method, request.path))
+        if handler is None:
+            paths = ", ".join(sorted(f"{m} {p}" for m, p in self._routes))
+            return _json(404, {"error": f"no {request.method} {request.path}: {paths}"})
+        try:
+            answer = await handler(request)
+        except (AdminError, web.HTTPRequestEntityTooLarge) as error:
+            return _json(400, {"error": str(error)})
+        for server in self._servers.values():
+            server.flush()
+        return _json(200, answer)
+
+    async def _state(self, request: web.BaseRequest) -> dict[str, Any]:
+        del request
+        tape = self._world.tape
+        return {
+            "time_ns": self._world.clock.time_ns(),
+            "tape": {
+                "time_ns": tape.played_ns,
+                "speed": tape.speed,
+                "paused": tape.is_paused,
+                "finished": tape.is_finished,
+            },
+            "prices": {n: v.prices_json() for n, v in self._world.venues.items()},
+            "outages": {n: s.outage for n, s in self._servers.items()},
+        }
+
+    async def _tape(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(request, {"speed", "paused"})
+        tape, now_ns = self._world.tape, self._world.clock.monotonic_ns()
+        if "speed" in wanted:
+            try:
+                tape.set_speed(float(_number(wanted, "speed")), now_ns)
+            except ValueError as error:
+                raise AdminError(str(error)) from None
+        if "paused" in wanted:
+            if not isinstance(wanted["paused"], bool):
+                msg = f"paused must be true or false, was {wanted['paused']!r}"
+                raise AdminError(msg)
+            tape.set_paused(now_ns, paused=wanted["paused"])
+        return await self._state(request)
+
+    async def _price(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(
+            request, {"venue", "symbol", "factor", "price", "seconds"}
+        )
+        venue = self._venue(wanted)
+        if ("factor" in wanted) == ("price" in wanted):
+            msg = "give either factor or price"
+            raise AdminError(msg)
+        symbol = wanted.get("symbol")
+        symbols = list(venue.exchange.markets) if symbol == "*" else [symbol]
+        seconds = _seconds(wanted, default=Decimal(0))
+        for name in map(str, symbols):
+            factor = self._factor(venue, name, wanted)
+            self._world.shock(venue, name, factor, int(seconds * 10**9))
+        return venue.prices_json()
+
+    def _factor(
+        self, venue: BinanceVenue, symbol: object, wanted: dict[str, Any]
+    ) -> Fraction:
+        market = venue.exchange.markets.get(str(symbol))
+        if market is None:
+            known = ", ".join(venue.exchange.markets)
+            msg = f"symbol must be * or one of {known}, was {symbol!r}"
+            raise AdminError(msg)
+        name = "factor" if "factor" in wanted else "price"
+        value = Fraction(_number(wanted, name))
+        if value <= 0:
+            msg = f"{name} must be positive, was {wanted[name]!r}"
+            raise AdminError(msg)
+        if name == "factor":
+            return value
+        ticks = value / Fraction(market.listing.tick_size)
+        return ticks / (market.raw_ticks * market.factor)
+
+    async def _outage(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(request, {"venue", "seconds", "kind"})
+        server = self._servers[self._venue(wanted).name]
+        kind = wanted.get("kind")
+        if kind not in OUTAGES:
+            msg = f"kind must be one of {', '.join(OUTAGES)}, was {kind!r}"
+            raise AdminError(msg)
+        seconds = float(_seconds(wanted))
+        if seconds > 0:
+            server.begin_outage(str(kind), seconds)
+        elif server.outage is not None:
+            server.end_outage()
+        return {"venue": server.venue.name, "outage": server.outage}
+
+    async def _account(self, request: web.BaseRequest) -> dict[str, Any]:
+        venue = self._venue(request.rel_url.query)
+        return venue.account_json(ACCOUNT)
+
+    async def _transfer(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(request, {"venue", "deposit", "withdraw"})
+        venue = self._venue(wanted)
+        if ("deposit" in wanted) == ("withdraw" in wanted):
+            msg = "give either deposit or withdraw"
+            raise AdminError(msg)
+        name = "deposit" if "deposit" in wanted else "withdraw"
+        value = _number(wanted, name)
+        if value <= 0:
+            msg = f"{name} must be positive, was {wanted[name]!r}"
+            raise AdminError(msg)
+        units = to_units(value) * (1 if name == "deposit" else -1)
+        venue.transfer(ACCOUNT, units, self._world.clock.time_ns())
+        return venue.account_json(ACCOUNT)
+
+    async def _watch(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(request, {"venue", "threshold"})
+        venue = self._venue(wanted)
+        threshold = _number(wanted, "threshold")
+        if not 0 < threshold <= 1:
+            msg = f"threshold must be within (0, 1], was {wanted['threshold']!r}"
+            raise AdminError(msg)
+        now_ns = self._world.clock.time_ns()
+        return venue.watch(ACCOUNT, threshold, now_ns).to_json()
+
+    async def _watched(self, request: web.BaseRequest) -> dict[str, Any]:
+        venue = self._venue(request.rel_url.query)
+        watch = venue.watches.get(ACCOUNT)
+        if watch is None:
+            msg = f"nothing is watched at {venue.name}: POST /watch first"
+            raise AdminError(msg)
+        return watch.to_json()
+
+    async def _log(self, request: web.BaseRequest) -> dict[str, Any]:
+        query = request.rel_url.query
+        after, limit = query.get("after", "0"), query.get("limit", "1000")
+        if not (after.isdecimal() and limit.isdecimal() and len(after) < 19):
+            msg = f"after and limit must be whole numbers, were {after!r}, {limit!r}"
+            raise AdminError(msg)
+        records = self._world.record.after(
+            int(after), min(int(limit[:9]), LOG_LIMIT_MAX)
+        )
+        return {"records": records}
+
+    def _venue(self, wanted: Any) -> BinanceVenue:  # noqa: ANN401 - dict or query
+        name = wanted.get("venue")
+        venue = self._world.venues.get(str(name))
+        if venue is None:
+            known = ", ".join(self._world.venues)
+            msg = f"venue must be one of {known}, was {name!r}"
+            raise AdminError(msg)
+        return venue
+
+
+async def _object(request: web.BaseRequest, known: set[str]) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(await request.read())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        msg = "expected a JSON object"
+        raise AdminError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"expected a JSON object, found {type(value).__name__}"
+        raise AdminError(msg)
+    unknown = sorted(set(value) - known)
+    if unknown:
+        msg = f"unknown field {unknown[0]!r}, expected {', '.join(sorted(known))}"
+        raise AdminError(msg)
+    return value
+
+
+def _number(wanted: dict[str, Any], name: str) -> Decimal:
+    value = wanted.get(name)
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if isinstance(value, bool) or not number.is_finite() or len(str(value)) > 40:
+        msg = f"{name} must be a number, was {value!r}"
+        raise AdminError(msg)
+    return number
+
+
+def _seconds(wanted: dict[str, Any], default: Decimal | None = None) -> Decimal:
+    if "seconds" not in wanted and default is not None:
+        return default
+    seconds = _number(wanted, "seconds")
+    if not 0 <= seconds <= SECONDS_MAX:
+        msg = f"seconds must be within 0..{SECONDS_MAX:.0f}, was {seconds}"
+        raise AdminError(msg)
+    return seconds
+
+
+def _json(status: int, value: object) -> web.Response:
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+    )

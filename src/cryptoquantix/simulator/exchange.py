@@ -1,0 +1,565 @@
+"""
+A venue's core: commands in, events out; it knows no wire, no socket and no clock.
+
+Times are arguments: ``time_ns`` is the venue's wall time, tape times come with the
+tape. The same commands at the same times give the same events.
+
+Reduce-only orders never exceed the position: a larger one is shrunk on entry, a
+resting one is shrunk (or expires) whenever the position does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from fractions import Fraction
+from typing import NamedTuple
+
+from cryptoquantix.core.order import Side, TimeInForce
+from cryptoquantix.simulator.accounts import Account, OpenOrders
+from cryptoquantix.simulator.clearing import Clearing
+from cryptoquantix.simulator.history import PrintedTrade
+from cryptoquantix.simulator.listing import Listing
+from cryptoquantix.simulator.market import FUNDING_INTERVAL_NS, MAKER_OWNER, Market
+from cryptoquantix.simulator.matching import (
+    BookEvent,
+    BookOrder,
+    Rested,
+    SelfTradePrevented,
+    Traded,
+)
+from cryptoquantix.simulator.orders import (
+    OrderChanged,
+    OrderRequest,
+    Status,
+    VenueEvent,
+    VenueOrder,
+    WentFlat,
+)
+from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
+
+ORDERS_OPEN_MAX = 200
+TERMINAL_ORDERS_KEPT = 50_000
+MARKET_BOUND_PERCENT = 5  # a market order trades within 5 % of mark, then expires
+LIMIT_BAND_PERCENT = 10  # a limit order may be at most 10 % through the mark
+
+
+class Print(NamedTuple):
+    """A trade of the tape, before price shocks."""
+
+    tape_ns: int
+    price_ticks: int
+    size_lots: int
+    is_buyer_maker: bool
+
+
+class Exchange:
+    """One venue: instruments, accounts, orders. Events are taken by :meth:`drain`."""
+
+    def __init__(self, coin: str) -> None:
+        self.clearing = Clearing(coin)
+        self.orders: dict[int, VenueOrder] = {}
+        self._by_client: dict[tuple[int, str], int] = {}
+        self._terminal: deque[int] = deque()
+        self._events: list[VenueEvent] = []
+        self._order_id = 0
+        self._flat: dict[int, bool] = {}
+        self._countdowns: dict[tuple[int, str], int] = {}
+
+    @property
+    def markets(self) -> dict[str, Market]:
+        """Every listed instrument by symbol."""
+        return self.clearing.markets
+
+    def list_instrument(self, listing: Listing, price_ticks: int) -> Market:
+        """List ``listing`` with a first price."""
+        assert listing.symbol not in self.markets, f"{listing.symbol} is listed twice"
+        market = Market(listing, price_ticks)
+        self.markets[listing.symbol] = market
+        return market
+
+    def market(self, symbol: str) -> Market:
+        """Return a listed instrument's market, or refuse."""
+        market = self.markets.get(symbol)
+        if market is None:
+            raise CommandRefusedError(Refusal.UNKNOWN_SYMBOL, symbol)
+        return market
+
+    def drain(self) -> list[VenueEvent]:
+        """Return the events since the last call, in order."""
+        events, self._events = self._events, []
+        if events:
+            events.extend(self._flat_changes(events[-1].time_ns))
+        return events
+
+    # The tape.
+
+    def tick(self, symbol: str, trade: Print, time_ns: int) -> PrintedTrade:
+        """Print one tape trade: price, marks, triggers and resting orders follow."""
+        market = self.markets[symbol]
+        market.raw_ticks = trade.price_ticks
+        price = market.scaled_ticks(trade.price_ticks)
+        market.tape_ns = trade.tape_ns
+        if trade.tape_ns >= market.next_funding_ns:
+            self._fund(market, time_ns)
+        printed = market.history.add(
+            trade.tape_ns, price, trade.size_lots, is_buyer_maker=trade.is_buyer_maker
+        )
+        if price != market.price_ticks:
+            self._reprice(market, price, time_ns)
+        if market.is_touched_by(price):
+            self.quote(market, time_ns)
+            sign = -1 if trade.is_buyer_maker else 1
+            order = market.aggressor(price, trade.size_lots, sign)
+            self._run(market, order, TimeInForce.IOC, time_ns)
+        return printed
+
+    def shock(self, symbol: str, factor: Fraction, time_ns: int) -> PrintedTrade:
+        """Multiply this and every later tape price by ``factor``; prints one lot."""
+        assert factor > 0, f"a price factor is positive, was {factor}"
+        market = self.market(symbol)
+        market.factor *= factor
+        is_down = factor < 1
+        trade = Print(market.tape_ns, market.raw_ticks, 1, is_buyer_maker=is_down)
+        return self.tick(symbol, trade, time_ns)
+
+    def quote(self, market: Market, time_ns: int, *, refill: bool = False) -> None:
+        """Let the market maker quote around the price, if its quotes are stale."""
+        for order in market.stale_quotes(refill=refill):
+            self._run(market, order, TimeInForce.GTC, time_ns)
+
+    def refresh(self, time_ns: int) -> None:
+        """Do what only time brings: makers refill, dead-man's switches fire."""
+        for market in self.markets.values():
+            if market.is_thinned:
+                self.quote(market, time_ns, refill=True)
+        due = [key for key, at in self._countdowns.items() if time_ns >= at]
+        for account_id, symbol in due:
+            del self._countdowns[account_id, symbol]
+            self.cancel_all(account_id, symbol, time_ns)
+
+    # Orders.
+
+    def place(self, account_id: int, request: OrderRequest, time_ns: int) -> VenueOrder:
+        """Accept an order, match it and return it as it stands; or refuse."""
+        if self.open_order(account_id, request.client_id) is not None:
+            raise CommandRefusedError(Refusal.DUPLICATE_CLIENT_ID)
+        market = self.market(request.symbol)
+        size_lots = self._admissible_lots(account_id, market, request)
+        self.quote(market, time_ns)
+        bound = self._bound_ticks(market, request)
+        self._check_entry(account_id, market, request, size_lots=size_lots, bound=bound)
+        self._order_id += 1
+        order = VenueOrder(
+            id=self._order_id,
+            account_id=account_id,
+            listing=market.listing,
+            request=request,
+            size_lots=size_lots,
+            price_ticks=request.price_ticks or 0,
+            created_ns=time_ns,
+            updated_ns=time_ns,
+        )
+        self.orders[order.id] = order
+        self._by_client[account_id, request.client_id] = order.id
+        self._changed(order, "NEW", time_ns)
+        self._enter(market, order, bound, time_ns)
+        return order
+
+    def amend(
+        self, order: VenueOrder, *, price_ticks: int, size_lots: int, time_ns: int
+    ) -> None:
+        """
+        Give a resting order a new price and total size; or refuse.
+
+        A smaller size at the same price keeps its place in time. As at the venue,
+        a size that is filled already, or a post-only price that would take,
+        cancels the order.
+        """
+        market = self.markets[order.listing.symbol]
+        if (price_ticks, size_lots) == (order.price_ticks, order.size_lots):
+            raise CommandRefusedError(Refusal.AMEND_NOTHING)
+        self.quote(market, time_ns)
+        takes = market.book.crosses(order.request.side.sign, price_ticks)
+        is_post_only = order.request.time_in_force is TimeInForce.POST_ONLY
+        if size_lots <= order.filled_lots or (takes and is_post_only):
+            self.cancel(order, time_ns)
+            return
+        self._check_amendment(market, order, price_ticks, size_lots)
+        keeps_place = price_ticks == order.price_ticks and size_lots < order.size_lots
+        order.price_ticks, order.size_lots = price_ticks, size_lots
+        order.updated_ns = time_ns
+        self._changed(order, "AMENDMENT", time_ns)
+        if keeps_place:
+            market.book.shrink(order.id, order.remaining_lots)
+            return
+        market.book.remove(order.id)
+        self._close(market, order)
+        self._enter(market, order, price_ticks, time_ns)
+
+    def cancel(self, order: VenueOrder, time_ns: int) -> None:
+        """Take a resting order out of its book."""
+        self._end(order, Status.CANCELED, "CANCELED", time_ns)
+
+    def cancel_all(self, account_id: int, symbol: str, time_ns: int) -> int:
+        """Cancel an account's resting orders in ``symbol``; return how many."""
+        orders = [
+            o
+            for o in self.market(symbol).open_orders.values()
+            if o.account_id == account_id
+        ]
+        for order in orders:
+            self.cancel(order, time_ns)
+        return len(orders)
+
+    def open_order(self, account_id: int, client_id: str) -> VenueOrder | None:
+        """Return the open order with this client id."""
+        order = self.find_client(account_id, client_id)
+        return order if order is not None and order.status.is_open else None
+
+    def find_client(self, account_id: int, client_id: str) -> VenueOrder | None:
+        """Return the latest order with this client id, whatever its state."""
+        order_id = self._by_client.get((account_id, client_id))
+        return None if order_id is None else self.orders.get(order_id)
+
+    def countdown(self, account_id: int, symbol: str, at_ns: int | None) -> None:
+        """Arm (or with None disarm) the dead-man's switch of one symbol."""
+        self.market(symbol)
+        if at_ns is None:
+            self._countdowns.pop((account_id, symbol), None)
+        else:
+            self._countdowns[account_id, symbol] = at_ns
+
+    # The account.
+
+    def transfer(self, account_id: int, units: int, time_ns: int) -> None:
+        """Move money in (positive) or out of an account's wallet."""
+        account = self.clearing.accounts[account_id]
+        self._events.append(self.clearing.transfer(account, units, time_ns))
+
+    def set_leverage(self, account_id: int, symbol: str, leverage: int) -> None:
+        """Set the leverage of one symbol; refused if open margin does not fit."""
+        self.market(symbol)
+        account = self.clearing.accounts[account_id]
+        before = account.leverage_of(symbol)
+        account.leverage[symbol] = leverage
+        margin = self.clearing.margin(account)
+        if leverage < before and margin.initial > margin.equity:
+            account.leverage[symbol] = before
+            raise CommandRefusedError(Refusal.MARGIN)
+
+    # Inner workings.
+
+    def emit(self, event: VenueEvent) -> None:
+        """Add an event of a part that works with this core."""
+        self._events.append(event)
+
+    def on_price(self, market: Market, time_ns: int) -> None:
+        """Act on a new price; conditional orders hook in here."""
+
+    def on_flattened(self, account_id: int, market: Market, time_ns: int) -> None:
+        """Act on a position that has just closed; conditional orders hook in here."""
+
+    def open_algo_count(self, account_id: int) -> int:
+        """Return how many conditional orders wait."""
+        del account_id
+        return 0
+
+    def _reprice(self, market: Market, price_ticks: int, time_ns: int) -> None:
+        market.price_ticks = price_ticks
+        if market.is_held:
+            for account in self.clearing.accounts.values():
+                if account.size_lots(market.listing.symbol):
+                    self.clearing.observe(account, time_ns)
+                    self._check_maintenance(account, time_ns)
+        self.on_price(market, time_ns)
+
+    def _fund(self, market: Market, time_ns: int) -> None:
+        """Charge each funding time the tape has reached; the first only starts it."""
+        if market.next_funding_ns:
+            self._events.extend(self.clearing.charge_funding(market, time_ns))
+            market.fundings.append((market.next_funding_ns, market.price_ticks))
+            del market.fundings[:-1000]
+        intervals = market.tape_ns // FUNDING_INTERVAL_NS + 1
+        market.next_funding_ns = intervals * FUNDING_INTERVAL_NS
+
+    def _admissible_lots(
+        self, account_id: int, market: Market, request: OrderRequest
+    ) -> int:
+        listing = market.listing
+        is_market = request.price_ticks is None
+        limit = listing.market_size_max_lots if is_market else listing.size_max_lots
+        if request.size_lots > limit:
+            raise CommandRefusedError(Refusal.SIZE_MAX)
+        if not request.is_reduce_only:
+            return request.size_lots
+        position = self.clearing.accounts[account_id].size_lots(listing.symbol)
+        if position * request.side.sign >= 0:
+            raise CommandRefusedError(Refusal.REDUCE_ONLY)
+        return min(request.size_lots, abs(position))
+
+    def _bound_ticks(self, market: Market, request: OrderRequest) -> int:
+        """Return the worst price an order may trade at; refuse a price too far."""
+        mark, sign = market.price_ticks, request.side.sign
+        if request.price_ticks is None:
+            percent = 100 + sign * MARKET_BOUND_PERCENT
+            bound = max(1, mark * percent // 100)
+            return max(bound, mark + 1) if sign > 0 else min(bound, max(1, mark - 1))
+        limit = mark * (100 + sign * LIMIT_BAND_PERCENT)
+        if sign * request.price_ticks * 100 > sign * limit:
+            refusal = Refusal.PRICE_HIGH if sign > 0 else Refusal.PRICE_LOW
+            raise CommandRefusedError(
+                refusal, market.listing.price_text(max(1, limit // 100))
+            )
+        return request.price_ticks
+
+    def _check_entry(
+        self,
+        account_id: int,
+        market: Market,
+        request: OrderRequest,
+        *,
+        size_lots: int,
+        bound: int,
+    ) -> None:
+        if len(market.open_orders) >= ORDERS_OPEN_MAX:
+            raise CommandRefusedError(Refusal.TOO_MANY_ORDERS)
+        sign = request.side.sign
+        if request.time_in_force is TimeInForce.POST_ONLY and market.book.crosses(
+            sign, bound
+        ):
+            raise CommandRefusedError(Refusal.POST_ONLY)
+        if request.time_in_force is TimeInForce.FOK:
+            probe = BookOrder(
+                0, account_id, sign, price_ticks=bound, size_lots=size_lots
+            )
+            if market.book.fillable_lots(probe) < size_lots:
+                raise CommandRefusedError(Refusal.FOK)
+        if not request.is_reduce_only:
+            price = request.price_ticks or market.price_ticks
+            self._check_value(
+                account_id,
+                market,
+                request.side,
+                price_ticks=price,
+                size_lots=size_lots,
+            )
+
+    def _check_value(
+        self,
+        account_id: int,
+        market: Market,
+        side: Side,
+        *,
+        price_ticks: int,
+        size_lots: int,
+    ) -> None:
+        listing = market.listing
+        value = listing.value_units(price_ticks, size_lots)
+        if value < listing.notional_min_units:
+            raise CommandRefusedError(Refusal.NOTIONAL, str(listing.notional_min))
+        extra = OpenOrders(value, 0) if side.sign > 0 else OpenOrders(0, value)
+        account = self.clearing.accounts[account_id]
+        if not self.clearing.can_afford(account, listing.symbol, extra):
+            raise CommandRefusedError(Refusal.MARGIN)
+
+    def _check_amendment(
+        self, market: Market, order: VenueOrder, price_ticks: int, size_lots: int
+    ) -> None:
+        request = order.request
+        if request.is_reduce_only:
+            held = self.clearing.accounts[order.account_id].size_lots(request.symbol)
+            if size_lots - order.filled_lots > abs(held):
+                raise CommandRefusedError(Refusal.REDUCE_ONLY)
+            return
+        more = size_lots - order.filled_lots
+        market.open_orders.pop(order.id)
+        try:
+            self._check_value(
+                order.account_id,
+                market,
+                request.side,
+                price_ticks=price_ticks,
+                size_lots=more,
+            )
+        finally:
+            market.open_orders[order.id] = order
+
+    def _enter(
+        self, market: Market, order: VenueOrder, bound: int, time_ns: int
+    ) -> None:
+        request = order.request
+        book_order = BookOrder(
+            order.id,
+            order.account_id,
+            request.side.sign,
+            price_ticks=bound,
+            size_lots=order.remaining_lots,
+        )
+        is_market = request.price_ticks is None
+        time_in_force = TimeInForce.IOC if is_market else request.time_in_force
+        self._run(market, book_order, time_in_force, time_ns)
+
+    def _run(
+        self,
+        market: Market,
+        book_order: BookOrder,
+        time_in_force: TimeInForce,
+        time_ns: int,
+    ) -> None:
+        """Run an order through the book; each fill is booked before the next."""
+        for event in market.book.execute(book_order, time_in_force):
+            if isinstance(event, Traded):
+                self._traded(market, event, time_ns)
+            else:
+                self._rested_or_gone(market, event, time_ns)
+
+    def _rested_or_gone(self, market: Market, event: BookEvent, time_ns: int) -> None:
+        if isinstance(event, SelfTradePrevented):
+            maker = self.orders[event.maker.id]
+            self._finish(market, maker, Status.EXPIRED_IN_MATCH, time_ns=time_ns)
+        elif event[0].owner == MAKER_OWNER:
+            return
+        elif isinstance(event, Rested):
+            order = self.orders[event.order.id]
+            market.open_orders[order.id] = order
+            market.note_open_orders()
+        elif not isinstance(event, Traded):
+            order = self.orders[event.order.id]
+            self._finish(market, order, Status.EXPIRED, time_ns=time_ns)
+
+    def _traded(self, market: Market, event: Traded, time_ns: int) -> None:
+        if event.maker.owner == MAKER_OWNER:
+            market.thin()
+        for side, is_maker in ((event.taker, False), (event.maker, True)):
+            if side.owner != MAKER_OWNER:
+                order = self.orders[side.id]
+                self._book_fill(market, order, event, is_maker=is_maker, at=time_ns)
+
+    def _book_fill(
+        self,
+        market: Market,
+        order: VenueOrder,
+        event: Traded,
+        *,
+        is_maker: bool,
+        at: int,
+    ) -> None:
+        fill = self.clearing.fill(
+            order, event.price_ticks, event.size_lots, is_maker=is_maker, time_ns=at
+        )
+        is_done = not order.remaining_lots
+        order.status = Status.FILLED if is_done else Status.PARTIALLY_FILLED
+        snapshot = order.snapshot()
+        fill = fill._replace(order=snapshot)
+        self._events.append(OrderChanged(snapshot, "TRADE", at, fill))
+        account = self.clearing.accounts[order.account_id]
+        self._events.append(
+            self.clearing.funds_changed(
+                account, "ORDER", at, symbol=order.request.symbol
+            )
+        )
+        if is_done:
+            self._close(market, order)
+            self._retire(order)
+        self._trim(account, market, at)
+
+    def _trim(self, account: Account, market: Market, time_ns: int) -> None:
+        """Keep resting reduce-only orders within what is left to reduce."""
+        position = account.size_lots(market.listing.symbol)
+        for order in list(market.open_orders.values()):
+            if order.account_id != account.id or not order.request.is_reduce_only:
+                continue
+            if position * order.request.side.sign >= 0:
+                self._end(order, Status.EXPIRED, "EXPIRED", time_ns)
+            elif order.remaining_lots > abs(position):
+                order.size_lots = order.filled_lots + abs(position)
+                market.book.shrink(order.id, abs(position))
+                self._changed(order, "AMENDMENT", time_ns)
+        if not position:
+            self.on_flattened(account.id, market, time_ns)
+
+    def _end(
+        self, order: VenueOrder, status: Status, execution: str, time_ns: int
+    ) -> None:
+        market = self.markets[order.listing.symbol]
+        if market.book.remove(order.id) is None:
+            raise CommandRefusedError(Refusal.UNKNOWN_ORDER)
+        self._finish(market, order, status, execution=execution, time_ns=time_ns)
+
+    def _finish(
+        self,
+        market: Market,
+        order: VenueOrder,
+        status: Status,
+        *,
+        time_ns: int,
+        execution: str = "EXPIRED",
+    ) -> None:
+        order.status = status
+        order.updated_ns = time_ns
+        self._close(market, order)
+        self._changed(order, execution, time_ns)
+        self._retire(order)
+
+    def _close(self, market: Market, order: VenueOrder) -> None:
+        if market.open_orders.pop(order.id, None) is not None:
+            market.note_open_orders()
+
+    def _changed(self, order: VenueOrder, execution: str, time_ns: int) -> None:
+        self._events.append(OrderChanged(order.snapshot(), execution, time_ns))
+
+    def _retire(self, order: VenueOrder) -> None:
+        """Forget the oldest finished orders, so that memory stays bounded."""
+        self._terminal.append(order.id)
+        while len(self._terminal) > TERMINAL_ORDERS_KEPT:
+            old = self.orders.pop(self._terminal.popleft())
+            key = old.account_id, old.request.client_id
+            if self._by_client.get(key) == old.id:
+                del self._by_client[key]
+
+    def _check_maintenance(self, account: Account, time_ns: int) -> None:
+        margin = self.clearing.margin(account)
+        if margin.equity >= margin.maintenance:
+            return
+        for market in self.markets.values():
+            self.cancel_all(account.id, market.listing.symbol, time_ns)
+        for symbol, held in list(account.holdings.items()):
+            if held.size_lots:
+                self._liquidate(account, symbol, held.size_lots, time_ns)
+
+    def _liquidate(
+        self, account: Account, symbol: str, size_lots: int, time_ns: int
+    ) -> None:
+        """Close a position at any price the makers show, refilling as needed."""
+        market = self.markets[symbol]
+        request = OrderRequest(
+            symbol=symbol,
+            side=Side.of(-size_lots),
+            size_lots=min(abs(size_lots), market.listing.market_size_max_lots),
+            client_id=f"autoclose-{self._order_id + 1}",
+            order_type="MARKET",
+            is_reduce_only=True,
+        )
+        self.quote(market, time_ns, refill=True)
+        self.place(account.id, request, time_ns)
+
+    def _flat_changes(self, time_ns: int) -> list[VenueEvent]:
+        changes: list[VenueEvent] = []
+        for account in self.clearing.accounts.values():
+            is_flat = self.is_flat(account)
+            if is_flat and not self._flat.get(account.id, True):
+                changes.append(WentFlat(account.id, time_ns))
+            self._flat[account.id] = is_flat
+        return changes
+
+    def is_flat(self, account: Account) -> bool:
+        """Return whether the account has no position and no order of any class."""
+        if any(h.size_lots for h in account.holdings.values()):
+            return False
+        if self.open_algo_count(account.id):
+            return False
+        return not any(
+            o.account_id == account.id
+            for market in self.markets.values()
+            for o in market.open_orders.values()
+        )

@@ -1,0 +1,240 @@
+"""
+The trades and one-minute bars printed so far, in tape time; it knows no future.
+
+Sums are exact: volumes in lots, values in price ticks × lots.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+NS_PER_MINUTE = 60_000_000_000
+TRADES_KEPT = 10_000
+MINUTES_KEPT = 400_000
+
+# Interval name to minutes. The month is a calendar month and is left out.
+INTERVALS = {
+    "1m": 1,
+    "3m": 3,
+    "5m": 5,
+    "15m": 15,
+    "30m": 30,
+    "1h": 60,
+    "2h": 120,
+    "4h": 240,
+    "6h": 360,
+    "8h": 480,
+    "12h": 720,
+    "1d": 1440,
+    "3d": 4320,
+    "1w": 10_080,
+}
+# 1970-01-01 was a Thursday; the venue's weeks open on Mondays.
+_WEEK_OFFSET_MINUTES = 3 * 1440
+
+
+class PrintedTrade(NamedTuple):
+    """One trade of the tape as it was printed."""
+
+    id: int
+    time_ns: int
+    price_ticks: int
+    size_lots: int
+    is_buyer_maker: bool
+
+
+class HistoryBar(NamedTuple):
+    """
+    A bar of ``minutes`` opening at ``open_minute`` (minutes since 1970).
+
+    ``value`` is in price ticks × lots; ``taker_lots`` and ``taker_value`` are of
+    trades whose aggressor bought.
+    """
+
+    open_minute: int
+    minutes: int
+    open: int
+    high: int
+    low: int
+    close: int
+    lots: int
+    value: int
+    trades: int
+    taker_lots: int
+    taker_value: int
+    first_id: int
+    last_id: int
+
+
+class PriorBar(NamedTuple):
+    """A one-minute bar from before the first trade of the tape."""
+
+    open_time_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    lots: int
+    value: int
+    trades: int
+
+
+class _Minute:
+    """The one-minute bar being built, and every one before it."""
+
+    __slots__ = (
+        "close",
+        "first_id",
+        "high",
+        "last_id",
+        "lots",
+        "low",
+        "minute",
+        "open",
+        "taker_lots",
+        "taker_value",
+        "trades",
+        "value",
+    )
+
+    def __init__(self, minute: int, price_ticks: int, trade_id: int) -> None:
+        self.minute = minute
+        self.open = self.high = self.low = self.close = price_ticks
+        self.lots = self.value = self.trades = self.taker_lots = self.taker_value = 0
+        self.first_id = trade_id
+        self.last_id = trade_id - 1
+
+
+class History:
+    """What one instrument has printed: recent trades and minutes."""
+
+    def __init__(self) -> None:
+        self.trades: deque[PrintedTrade] = deque(maxlen=TRADES_KEPT)
+        self._minutes: list[_Minute] = []
+        self._last: _Minute | None = None
+        self._id = 0
+
+    @property
+    def last_id(self) -> int:
+        """Identifier of the last trade printed, zero before the first."""
+        return self._id
+
+    def preload(self, bars: Iterable[PriorBar]) -> None:
+        """Put bars from before the tape in front; they must be in order."""
+        for bar in bars:
+            minute = bar.open_time_ns // NS_PER_MINUTE
+            entry = self._open(minute, bar.open)
+            entry.high, entry.low, entry.close = bar.high, bar.low, bar.close
+            entry.lots, entry.value, entry.trades = bar.lots, bar.value, bar.trades
+            entry.taker_lots, entry.taker_value = bar.lots // 2, bar.value // 2
+
+    def record(self, trade_time_ns: int, price_ticks: int, size_lots: int) -> _Minute:
+        """Return the minute that holds this instant, opened if need be."""
+        minute = trade_time_ns // NS_PER_MINUTE
+        last = self._last
+        if last is None or minute > last.minute:
+            last = self._open(minute, price_ticks)
+        self._id += 1
+        if price_ticks > last.high:
+            last.high = price_ticks
+        elif price_ticks < last.low:
+            last.low = price_ticks
+        last.close = price_ticks
+        last.lots += size_lots
+        last.value += price_ticks * size_lots
+        last.trades += 1
+        last.last_id = self._id
+        return last
+
+    def add(
+        self, time_ns: int, price_ticks: int, size_lots: int, *, is_buyer_maker: bool
+    ) -> PrintedTrade:
+        """Print one trade; a time before the last one is taken as the last one's."""
+        minute = self.record(time_ns, price_ticks, size_lots)
+        if not is_buyer_maker:
+            minute.taker_lots += size_lots
+            minute.taker_value += price_ticks * size_lots
+        trade = PrintedTrade(self._id, time_ns, price_ticks, size_lots, is_buyer_maker)
+        self.trades.append(trade)
+        return trade
+
+    def bars(
+        self, interval: str, start_ns: int | None, end_ns: int | None, limit: int
+    ) -> list[HistoryBar]:
+        """
+        Return bars that open within [start, end], as the venue selects them.
+
+        With a start: the first ``limit`` from there; without: the last ``limit``.
+        The bar still open comes last. Nothing after the last trade is shown.
+        """
+        minutes = INTERVALS[interval]
+        if not self._minutes:
+            return []
+        first = bar_open_minute(self._minutes[0].minute, minutes)
+        last = bar_open_minute(self._minutes[-1].minute, minutes)
+        low, high = first, last
+        if start_ns is not None:
+            low = max(low, bar_open_minute(-(-start_ns // NS_PER_MINUTE), minutes))
+            if low * NS_PER_MINUTE < start_ns:
+                low += minutes
+        if end_ns is not None:
+            high = min(high, bar_open_minute(end_ns // NS_PER_MINUTE, minutes))
+        if start_ns is None:
+            low = max(low, high - (limit - 1) * minutes)
+        else:
+            high = min(high, low + (limit - 1) * minutes)
+        return [
+            self._merged(opened, minutes) for opened in range(low, high + 1, minutes)
+        ]
+
+    def current(self, interval: str) -> HistoryBar | None:
+        """Return the bar now open, None before the first trade."""
+        if self._last is None:
+            return None
+        minutes = INTERVALS[interval]
+        return self._merged(bar_open_minute(self._last.minute, minutes), minutes)
+
+    def _merged(self, open_minute: int, minutes: int) -> HistoryBar:
+        base = self._minutes[0].minute
+        low = max(0, open_minute - base)
+        part = self._minutes[low : max(0, open_minute + minutes - base)]
+        return _merge(open_minute, minutes, part)
+
+    def _open(self, minute: int, price_ticks: int) -> _Minute:
+        last = self._last
+        if last is not None:
+            # A minute without a trade is a flat bar of volume zero.
+            for quiet in range(max(last.minute + 1, minute - MINUTES_KEPT), minute):
+                self._minutes.append(_Minute(quiet, last.close, self._id + 1))
+        entry = _Minute(minute, price_ticks, self._id + 1)
+        self._minutes.append(entry)
+        self._last = entry
+        if len(self._minutes) > MINUTES_KEPT:
+            del self._minutes[: MINUTES_KEPT // 10]
+        return entry
+
+
+def bar_open_minute(minute: int, minutes: int) -> int:
+    """Return the minute at which the bar holding ``minute`` opened."""
+    offset = _WEEK_OFFSET_MINUTES if minutes == INTERVALS["1w"] else 0
+    return (minute + offset) // minutes * minutes - offset
+
+
+def _merge(open_minute: int, minutes: int, part: Sequence[_Minute]) -> HistoryBar:
+    return HistoryBar(
+        open_minute=open_minute,
+        minutes=minutes,
+        open=part[0].open,
+        high=max(m.high for m in part),
+        low=min(m.low for m in part),
+        close=part[-1].close,
+        lots=sum(m.lots for m in part),
+        value=sum(m.value for m in part),
+        trades=sum(m.trades for m in part),
+        taker_lots=sum(m.taker_lots for m in part),
+        taker_value=sum(m.taker_value for m in part),
+        first_id=part[0].first_id,
+        last_id=part[-1].last_id,
+    )

@@ -1,0 +1,239 @@
+"""
+Price-time matching in whole ticks and lots; it knows no clock, account or socket.
+
+:meth:`Book.execute` is a generator: between two of its events the caller may
+shrink or remove resting orders (a reduce-only order whose position has just been
+closed), and the next match sees that.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cryptoquantix.core.order import TimeInForce
+
+UNBOUNDED_TICKS = 10**18  # the bound of a market order that takes any price
+
+
+class BookOrder:
+    """
+    An order as the book sees it; ``sign`` is +1 to buy, -1 to sell.
+
+    ``owner`` is a number the caller gives meaning to; two orders of one owner
+    never trade with each other (the resting one expires) unless it is zero.
+    """
+
+    __slots__ = ("id", "owner", "price_ticks", "remaining_lots", "sign")
+
+    def __init__(
+        self, order_id: int, owner: int, sign: int, *, price_ticks: int, size_lots: int
+    ) -> None:
+        assert sign in {1, -1}, f"sign is 1 or -1, was {sign}"
+        assert size_lots > 0, f"an order has a positive size, was {size_lots} lots"
+        self.id = order_id
+        self.owner = owner
+        self.sign = sign
+        self.price_ticks = price_ticks
+        self.remaining_lots = size_lots
+
+
+class Traded(NamedTuple):
+    """Two orders met at the resting one's price."""
+
+    maker: BookOrder
+    taker: BookOrder
+    price_ticks: int
+    size_lots: int
+
+
+class SelfTradePrevented(NamedTuple):
+    """A resting order expired instead of trading with its own owner."""
+
+    maker: BookOrder
+
+
+class Rested(NamedTuple):
+    """What was left of the order now rests in the book."""
+
+    order: BookOrder
+
+
+class Expired(NamedTuple):
+    """What was left of an order that may not rest is gone."""
+
+    order: BookOrder
+
+
+class Refused(NamedTuple):
+    """A post-only order would have taken liquidity: nothing happened."""
+
+    order: BookOrder
+
+
+type BookEvent = Traded | SelfTradePrevented | Rested | Expired | Refused
+
+
+class _Side:
+    """
+    One side of the book.
+
+    ``keys`` are sign × price, ascending, so that the best price is always last.
+    A level is a dict of orders in the order of their arrival.
+    """
+
+    __slots__ = ("keys", "levels")
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.levels: dict[int, dict[int, BookOrder]] = {}
+
+    def add(self, key: int, order: BookOrder) -> None:
+        level = self.levels.get(key)
+        if level is None:
+            self.levels[key] = level = {}
+            insort(self.keys, key)
+        level[order.id] = order
+
+    def remove(self, key: int, order_id: int) -> None:
+        level = self.levels[key]
+        del level[order_id]
+        if not level:
+            del self.levels[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+
+class Book:
+    """
+    The resting orders of one instrument.
+
+    ``update_id`` rises with every change, so that two readings with the same
+    number are of the same book.
+    """
+
+    __slots__ = ("_asks", "_bids", "_orders", "update_id")
+
+    def __init__(self) -> None:
+        self._bids = _Side()
+        self._asks = _Side()
+        self._orders: dict[int, BookOrder] = {}
+        self.update_id = 1
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def __contains__(self, order_id: int) -> bool:
+        return order_id in self._orders
+
+    def best_ticks(self, sign: int) -> int | None:
+        """Return the best price of the bids (+1) or the asks (-1), None if empty."""
+        keys = self._side(sign).keys
+        return keys[-1] * sign if keys else None
+
+    def levels(self, sign: int, limit: int) -> list[tuple[int, int]]:
+        """Return up to ``limit`` (price ticks, lots) of one side, best first."""
+        side = self._side(sign)
+        return [
+            (key * sign, sum(o.remaining_lots for o in side.levels[key].values()))
+            for key in side.keys[: -limit - 1 : -1]
+        ]
+
+    def fillable_lots(self, order: BookOrder) -> int:
+        """Return how many lots ``order`` would take at once within its price."""
+        side = self._side(-order.sign)
+        found = 0
+        for key in reversed(side.keys):
+            if not _meets(order, key * -order.sign):
+                break
+            for resting in side.levels[key].values():
+                if resting.owner != order.owner or not order.owner:
+                    found += resting.remaining_lots
+            if found >= order.remaining_lots:
+                return order.remaining_lots
+        return found
+
+    def crosses(self, sign: int, price_ticks: int) -> bool:
+        """Return whether an order at this price would take liquidity."""
+        best = self.best_ticks(-sign)
+        return best is not None and sign * best <= sign * price_ticks
+
+    def execute(
+        self, order: BookOrder, time_in_force: TimeInForce
+    ) -> Iterator[BookEvent]:
+        """
+        Match ``order`` and yield what happens, one event at a time.
+
+        The last event is :class:`Rested`, :class:`Expired` or :class:`Refused`,
+        except where the order was filled to the last lot.
+        """
+        if time_in_force is TimeInForce.POST_ONLY and self.crosses(
+            order.sign, order.price_ticks
+        ):
+            yield Refused(order)
+            return
+        if (
+            time_in_force is TimeInForce.FOK
+            and self.fillable_lots(order) < order.remaining_lots
+        ):
+            yield Expired(order)
+            return
+        yield from self._match(order)
+        if order.remaining_lots:
+            if time_in_force in {TimeInForce.GTC, TimeInForce.POST_ONLY}:
+                self._add(order)
+                yield Rested(order)
+            else:
+                yield Expired(order)
+
+    def remove(self, order_id: int) -> BookOrder | None:
+        """Take a resting order out; None if it does not rest."""
+        order = self._orders.pop(order_id, None)
+        if order is not None:
+            self._side(order.sign).remove(order.sign * order.price_ticks, order_id)
+            self.update_id += 1
+        return order
+
+    def shrink(self, order_id: int, remaining_lots: int) -> None:
+        """Shrink a resting order, which keeps its place in time."""
+        order = self._orders[order_id]
+        assert 0 < remaining_lots <= order.remaining_lots, (
+            f"order {order_id} of {order.remaining_lots} lots cannot shrink "
+            f"to {remaining_lots}"
+        )
+        order.remaining_lots = remaining_lots
+        self.update_id += 1
+
+    def _side(self, sign: int) -> _Side:
+        return self._bids if sign > 0 else self._asks
+
+    def _add(self, order: BookOrder) -> None:
+        assert order.id not in self._orders, f"order {order.id} already rests"
+        self._orders[order.id] = order
+        self._side(order.sign).add(order.sign * order.price_ticks, order)
+        self.update_id += 1
+
+    def _match(self, order: BookOrder) -> Iterator[BookEvent]:
+        side = self._side(-order.sign)
+        while order.remaining_lots and side.keys:
+            key = side.keys[-1]
+            price_ticks = key * -order.sign
+            if not _meets(order, price_ticks):
+                return
+            maker = next(iter(side.levels[key].values()))
+            if maker.owner == order.owner and order.owner:
+                self.remove(maker.id)
+                yield SelfTradePrevented(maker)
+                continue
+            size_lots = min(order.remaining_lots, maker.remaining_lots)
+            order.remaining_lots -= size_lots
+            maker.remaining_lots -= size_lots
+            self.update_id += 1
+            if not maker.remaining_lots:
+                del self._orders[maker.id]
+                side.remove(key, maker.id)
+            yield Traded(maker, order, price_ticks, size_lots)
+
+
+def _meets(order: BookOrder, price_ticks: int) -> bool:
+    return order.sign * price_ticks <= order.sign * order.price_ticks

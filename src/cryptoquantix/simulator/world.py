@@ -1,0 +1,101 @@
+"""
+All simulated venues and the tape they share, without sockets.
+
+Given a manual clock and the same commands at the same times, two worlds of one
+seed log the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from cryptoquantix.core.clock import Clock
+from cryptoquantix.simulator.record import Record
+from cryptoquantix.simulator.tape import Tape
+from cryptoquantix.simulator.venue import BinanceVenue
+
+BURST = 256
+BURST_NS = 4_000_000
+
+
+@dataclass(slots=True)
+class _Ramp:
+    """A price shock that takes time; ``done`` is the factor applied so far."""
+
+    venue: BinanceVenue
+    symbol: str
+    factor: Fraction
+    started_ns: int
+    duration_ns: int
+    done: Fraction = Fraction(1)
+
+    def step(self, monotonic_ns: int) -> Fraction:
+        """Return the factor that is due since the last step."""
+        passed = min(monotonic_ns - self.started_ns, self.duration_ns)
+        wanted = 1 + (self.factor - 1) * Fraction(passed, self.duration_ns)
+        step, self.done = wanted / self.done, wanted
+        return step
+
+
+class World:
+    """The venues, their tape and price shocks under way."""
+
+    def __init__(self, clock: Clock, tape: Tape, record: Record) -> None:
+        self.clock = clock
+        self.tape = tape
+        self.record = record
+        self.venues: dict[str, BinanceVenue] = {}
+        self._ramps: list[_Ramp] = []
+
+    def play(self) -> bool:
+        """Play what is due for a few milliseconds; return whether more is due."""
+        clock, tape = self.clock, self.tape
+        monotonic_ns = clock.monotonic_ns()
+        stop_ns = monotonic_ns + BURST_NS
+        venues = list(self.venues.values())
+        while True:
+            due = tape.due(monotonic_ns, BURST)
+            for entry in due:
+                time_ns = clock.time_ns()
+                for venue in venues:
+                    venue.tick(entry, time_ns)
+            monotonic_ns = clock.monotonic_ns()
+            if len(due) < BURST or monotonic_ns >= stop_ns:
+                break
+        if due:
+            time_ns = clock.time_ns()
+            for venue in venues:
+                venue.turn(time_ns)
+        return len(due) == BURST
+
+    def timer(self) -> None:
+        """Do what the clock brings; called about every 50 ms."""
+        monotonic_ns, time_ns = self.clock.monotonic_ns(), self.clock.time_ns()
+        for ramp in list(self._ramps):
+            step = ramp.step(monotonic_ns)
+            if step != 1:
+                ramp.venue.shock(ramp.symbol, step, time_ns)
+            if ramp.done == ramp.factor:
+                self._ramps.remove(ramp)
+        for venue in self.venues.values():
+            venue.timer(time_ns)
+
+    def shock(
+        self, venue: BinanceVenue, symbol: str, factor: Fraction, duration_ns: int
+    ) -> None:
+        """Move a price, at once or in a straight line over ``duration_ns``."""
+        time_ns = self.clock.time_ns()
+        self.record.add(
+            "shock",
+            time_ns,
+            venue=venue.name,
+            symbol=symbol,
+            factor=str(float(factor)),
+            seconds=duration_ns / 1e9,
+        )
+        if duration_ns <= 0:
+            venue.shock(symbol, factor, time_ns)
+            return
+        started_ns = self.clock.monotonic_ns()
+        self._ramps.append(_Ramp(venue, symbol, factor, started_ns, duration_ns))
