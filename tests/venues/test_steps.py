@@ -41,4 +41,4 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(steps_module, "_CACHE_MAX", 10)
     reader = StepReader(Decimal("0.1"))
     assert [reader.read(f"{i}.0") for i in range(50)] == [10 * i for i in range(50)]
-    assert len(reader._known) <= 10
+    assert len(reader.known) <= 10

@@ -57,8 +57,11 @@ class InstrumentStream:
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
-        self.read_price = StepReader(instrument.tick_size).read
-        self.read_size = StepReader(instrument.lot_size).read
+        self.prices = StepReader(instrument.tick_size)
+        self.sizes = StepReader(instrument.lot_size)
+        # The readers' memories, one look-up away: most texts were seen before.
+        self.known_prices = self.prices.known
+        self.known_sizes = self.sizes.known
         self.trade_id = -1
         self.trade_id_before = -1  # the last one of the session before
         self.venue_time_ns = 0
@@ -164,6 +167,9 @@ class FeedDecoder:
         for stream in self.streams.values():
             if stream.ticks:
                 ticks, stream.ticks = stream.ticks, []
+                stream.trades += len(ticks)
+                stream.venue_time_ns = ticks[-1][0]
+                stream.trade_monotonic_ns = self._receipt_monotonic_ns
                 self._sink.put_ticks(stream.instrument, ticks, receipt_time_ns)
             if stream.quote is not None:
                 quote, stream.quote = stream.quote, None
@@ -191,27 +197,28 @@ class FeedDecoder:
         self.latency_ns = self._receipt_time_ns - event_time_ms * NS_PER_MS
 
     def _take_trade(self, stream: InstrumentStream, event: AggTrade) -> None:
-        price = stream.read_price(event.p)
-        size = stream.read_size(event.q)
-        time_ns = event.T * NS_PER_MS
+        price = stream.known_prices.get(event.p)
+        if price is None:
+            price = stream.prices.read(event.p)
+        size = stream.known_sizes.get(event.q)
+        if size is None:
+            size = stream.sizes.read(event.q)
         trade_id = event.a
         if trade_id != stream.trade_id + 1 and not stream.accepts(trade_id):
             return
         stream.trade_id = trade_id
-        stream.venue_time_ns = time_ns
-        stream.trade_monotonic_ns = self._receipt_monotonic_ns
-        stream.trades += 1
-        stream.ticks.append((time_ns, price, size, event.m, trade_id))
-        if len(stream.ticks) >= BATCH_MAX:
+        ticks = stream.ticks
+        ticks.append((event.T * NS_PER_MS, price, size, event.m, trade_id))
+        if len(ticks) >= BATCH_MAX:
             self.flush()
 
     def _take_quote(self, stream: InstrumentStream, event: BookTicker) -> None:
         stream.quote = BestQuote(
             event.T * NS_PER_MS,
-            stream.read_price(event.b),
-            stream.read_size(event.B),
-            stream.read_price(event.a),
-            stream.read_size(event.A),
+            stream.prices.read(event.b),
+            stream.sizes.read(event.B),
+            stream.prices.read(event.a),
+            stream.sizes.read(event.A),
         )
         stream.quote_monotonic_ns = self._receipt_monotonic_ns
 

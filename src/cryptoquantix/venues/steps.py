@@ -14,8 +14,9 @@ class StepReader:
     """
     Reads decimal text as a whole number of ``step``.
 
-    Venues repeat themselves (a book has few prices), so texts seen are remembered,
-    up to a bound; others are read digit by digit in integers.
+    Venues repeat themselves (a book has few prices), so texts seen are remembered in
+    ``known``, up to a bound; others are read digit by digit in integers. A hot loop
+    may look into ``known`` before it calls :meth:`read`.
 
     Examples
     --------
@@ -29,7 +30,7 @@ class StepReader:
         self._places = _places(step)
         # One step is this many units of 10 ** -places.
         self._units: int = numerator * int(10**self._places) // denominator
-        self._known: dict[str, int] = {}
+        self.known: dict[str, int] = {}
 
     def read(self, text: str) -> int:
         """
@@ -40,13 +41,13 @@ class StepReader:
         ValueError
             If ``text`` is no decimal number, or no whole number of steps.
         """
-        found = self._known.get(text)
+        found = self.known.get(text)
         if found is not None:
             return found
         steps = self._parse(text)
-        if len(self._known) >= _CACHE_MAX:
-            self._known.clear()
-        self._known[text] = steps
+        if len(self.known) >= _CACHE_MAX:
+            self.known.clear()
+        self.known[text] = steps
         return steps
 
     def _parse(self, text: str) -> int:
