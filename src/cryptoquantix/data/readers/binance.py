@@ -367,6 +367,9 @@ def _fits(cell: str, column: Column) -> bool:
     pattern = _INTEGER if column.dtype is pl.Int64 else _NUMBER
     if not pattern.fullmatch(cell):
         return False
+    value = float(cell)
+    if not isfinite(value):
+        return False
     if column.names[0] in _PRICES:
-        return float(cell) > 0
-    return column.least is None or float(cell) >= column.least
+        return value > 0
+    return column.least is None or value >= column.least
