@@ -20,3 +20,9 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"{REAL_DATA_VARIABLE} is {value!r}, which is no directory")
     return path
+
+
+@pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of compiled kernels for the session: each is compiled once."""
+    return tmp_path_factory.mktemp("kernels")
