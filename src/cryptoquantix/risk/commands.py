@@ -145,15 +145,14 @@ async def _arm(daemon: Daemon, who: str, reason: str) -> None:
         since_ns=daemon.clock.time_ns(),
     )
     before = daemon.latch
+    book = books.to_json(watch.book, daemon.clock.monotonic_ns())
+    cause, floor = f"rearm by {who}: {reason}", daemon.sequence_floor
     try:
         written = await asyncio.wait_for(
-            daemon.durable.ask(
-                store.write_baseline,
-                latch,
-                f"rearm by {who}: {reason}",
-                row=row,
-                book=books.to_json(watch.book, daemon.clock.monotonic_ns()),
-                sequence_floor=daemon.sequence_floor,
+            daemon.durable.write(
+                lambda: store.write_baseline(
+                    latch, cause, row=row, book=book, sequence_floor=floor
+                )
             ),
             WRITE_SECONDS,
         )

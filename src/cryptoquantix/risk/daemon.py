@@ -163,7 +163,7 @@ class Daemon:
 
     def _lateness(self, due_ns: int) -> int:
         """Measure how late this second is; whole seconds missed are an event."""
-        late_ns = self.clock.monotonic_ns() - due_ns
+        late_ns = max(0, self.clock.monotonic_ns() - due_ns)
         self.late_ns_max = max(self.late_ns_max, late_ns)
         missed = late_ns // NS_PER_SECOND
         if missed:
@@ -406,7 +406,7 @@ class Daemon:
     async def acknowledge(self, alarm_id: int) -> bool:
         """Take one alarm as delivered; return whether there is such an alarm."""
         store, now_ns = self.durable.store, self.clock.time_ns()
-        is_known = await self.durable.ask(store.acknowledge, alarm_id, now_ns)
+        is_known = await self.durable.write(lambda: store.acknowledge(alarm_id, now_ns))
         self.alarms_undelivered = await self.durable.ask(store.alarms_undelivered)
         return is_known
 

@@ -81,7 +81,7 @@ class DurableStore:
     async def _until_written(self, call: Callable[[], object]) -> None:
         while True:
             try:
-                await self.ask(call)
+                await self.write(call)
             except (sqlite3.Error, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
             else:
@@ -90,8 +90,15 @@ class DurableStore:
     async def ask[**P, T](
         self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run one call of the store on its thread and return its answer."""
-        return await asyncio.shield(self._submit(lambda: call(*args, **kwargs)))
+        """Make one read on the store's thread and return its answer."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(
+            loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        )
+
+    async def write[T](self, call: Callable[[], T]) -> T:
+        """Make one write and return its answer; its fate is the disk's."""
+        return await asyncio.shield(self._submit(call))
 
     def _submit[T](self, call: Callable[[], T]) -> asyncio.Future[T]:
         self._waiting += 1
@@ -104,7 +111,7 @@ class DurableStore:
     def post[**P](
         self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Run one call of the store without waiting for it; dropped when behind."""
+        """Make one write without waiting for it; dropped when the disk is behind."""
         if self._waiting >= WAITING_MAX:
             self.dropped += 1
             return

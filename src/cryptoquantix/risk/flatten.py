@@ -40,6 +40,7 @@ CALL_SECONDS: Final = 2.0
 BARRIER_SECONDS: Final = 0.3
 """A request that hangs longer no longer holds up the next step; it goes on beside."""
 
+FILTERED_MAX: Final = 40
 VERIFY_GAP_SECONDS: Final = 0.5
 PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
 
@@ -129,8 +130,10 @@ class VenueFlattener:
 
     async def cancel_rest(self) -> None:
         """Cancel what is left: protective orders, whose positions are closed now."""
+        # Known symbols cost little (2 each, 80 for all); verifying reads them all.
+        known = self.symbols if len(self.symbols) <= FILTERED_MAX else None
         orders, positions = await asyncio.gather(
-            self._read_orders(), self._read_positions()
+            self._read_orders(known), self._read_positions()
         )
         if orders is None:
             await self._cancel_blindly()
@@ -201,9 +204,11 @@ class VenueFlattener:
         self.know(order.symbol for order in orders)
         self.know(held.symbol for held in positions)
 
-    async def _read_orders(self) -> tuple[OpenOrder, ...] | None:
+    async def _read_orders(
+        self, symbols: Collection[str] | None = None
+    ) -> tuple[OpenOrder, ...] | None:
         try:
-            orders = await within(CALL_SECONDS, self._venue.open_orders())
+            orders = await within(CALL_SECONDS, self._venue.open_orders(symbols))
         except FAILED as error:
             self._note(f"{self._venue.name}: open orders cannot be read: {error!r}")
             return None

@@ -22,10 +22,10 @@ from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.state import Latch
 
 RESTART_SECONDS: Final = 0.5
-GUARD_SYMBOLS_MAX: Final = 6
+GUARD_SYMBOLS_MAX: Final = 4
 """Symbols read each second (request weight 2 each); beyond, all in turn."""
 
-GUARD_ALL_SECONDS: Final = 20
+GUARD_ALL_SECONDS: Final = 30
 """Between reads of the open orders of every symbol (request weight 80)."""
 
 
@@ -103,7 +103,7 @@ class Halt:
         flattener = self.flatteners[name]
         self._turn += 1
         symbols = flattener.symbols
-        is_all = self._turn % GUARD_ALL_SECONDS == 1 or (
+        is_all = self._turn % GUARD_ALL_SECONDS == 0 or (
             reading is not None and reading.hints_orders
         )
         if len(symbols) > GUARD_SYMBOLS_MAX and not is_all:

@@ -221,7 +221,7 @@ class RiskStore:
 
     def _put_sample(self, number: int, row: SampleRow, book: str) -> None:
         texts = [
-            None if value is None else str(value)
+            None if value is None else f"{value:f}"
             for value in (row.value, row.equity, row.high_water_mark, row.drawdown)
         ]
         fields = (number, row.time_ns, int(row.is_complete), *texts)
