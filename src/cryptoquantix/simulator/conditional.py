@@ -124,17 +124,16 @@ class ConditionalExchange(Exchange):
         events = super().drain()
         if not self._algo_of_order:
             return events
-        extended: list[VenueEvent] = []
+        finished: list[VenueEvent] = []
         for event in events:
-            extended.append(event)
             if isinstance(event, OrderChanged) and not event.order.status.is_open:
                 algo = self._algo_of_order.pop(event.order.id, None)
                 if algo is not None:
                     algo.child = event.order
                     algo.updated_ns = event.time_ns
                     algo.status = AlgoStatus.FINISHED
-                    extended.append(AlgoChanged(algo.snapshot(), event.time_ns))
-        return extended
+                    finished.append(AlgoChanged(algo.snapshot(), event.time_ns))
+        return events + finished
 
     def _trigger(self, algo: AlgoOrder, time_ns: int) -> None:
         algo.triggered_ns = algo.updated_ns = time_ns

@@ -112,12 +112,13 @@ class Book:
     number are of the same book.
     """
 
-    __slots__ = ("_asks", "_bids", "_orders", "update_id")
+    __slots__ = ("_asks", "_bids", "_orders", "_trackers", "update_id")
 
     def __init__(self) -> None:
         self._bids = _Side()
         self._asks = _Side()
         self._orders: dict[int, BookOrder] = {}
+        self._trackers: list[set[tuple[int, int]]] = []
         self.update_id = 1
 
     def __len__(self) -> int:
@@ -130,6 +131,26 @@ class Book:
         """Return the best price of the bids (+1) or the asks (-1), None if empty."""
         keys = self._side(sign).keys
         return keys[-1] * sign if keys else None
+
+    def track(self) -> set[tuple[int, int]]:
+        """
+        Return a set that collects (sign, price ticks) of every level that changes.
+
+        Whoever took it empties it. A level that came and went is in it too: a
+        snapshot taken in between has shown it.
+        """
+        tracker: set[tuple[int, int]] = set()
+        self._trackers.append(tracker)
+        return tracker
+
+    def untrack(self, tracker: set[tuple[int, int]]) -> None:
+        """Collect no longer into ``tracker``."""
+        self._trackers = [t for t in self._trackers if t is not tracker]
+
+    def level_lots(self, sign: int, price_ticks: int) -> int:
+        """Return the lots resting at one price."""
+        level = self._side(sign).levels.get(sign * price_ticks)
+        return sum(o.remaining_lots for o in level.values()) if level else 0
 
     def levels(self, sign: int, limit: int) -> list[tuple[int, int]]:
         """Return up to ``limit`` (price ticks, lots) of one side, best first."""
@@ -191,7 +212,7 @@ class Book:
         order = self._orders.pop(order_id, None)
         if order is not None:
             self._side(order.sign).remove(order.sign * order.price_ticks, order_id)
-            self.update_id += 1
+            self._note(order)
         return order
 
     def shrink(self, order_id: int, remaining_lots: int) -> None:
@@ -202,7 +223,12 @@ class Book:
             f"to {remaining_lots}"
         )
         order.remaining_lots = remaining_lots
+        self._note(order)
+
+    def _note(self, order: BookOrder) -> None:
         self.update_id += 1
+        for tracker in self._trackers:
+            tracker.add((order.sign, order.price_ticks))
 
     def _side(self, sign: int) -> _Side:
         return self._bids if sign > 0 else self._asks
@@ -211,7 +237,7 @@ class Book:
         assert order.id not in self._orders, f"order {order.id} already rests"
         self._orders[order.id] = order
         self._side(order.sign).add(order.sign * order.price_ticks, order)
-        self.update_id += 1
+        self._note(order)
 
     def _match(self, order: BookOrder) -> Iterator[BookEvent]:
         side = self._side(-order.sign)
@@ -228,7 +254,7 @@ class Book:
             size_lots = min(order.remaining_lots, maker.remaining_lots)
             order.remaining_lots -= size_lots
             maker.remaining_lots -= size_lots
-            self.update_id += 1
+            self._note(maker)
             if not maker.remaining_lots:
                 del self._orders[maker.id]
                 side.remove(key, maker.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import WSMsgType, web
 
@@ -34,21 +34,19 @@ class _Refusing(asyncio.Protocol):
     """A connection that is reset at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.abort()
+        _stream(transport).abort()
 
 
 class _Hanging(asyncio.Protocol):
     """A connection that is accepted and never answered."""
 
-    def __init__(self, held: set[asyncio.WriteTransport]) -> None:
+    def __init__(self, held: set[asyncio.Transport]) -> None:
         self._held = held
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        self._held.add(transport)
+        self._transport = _stream(transport)
+        self._held.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -62,7 +60,7 @@ class _Listener:
     __slots__ = ("moved_ns", "subscriber", "transport", "waiting")
 
     def __init__(
-        self, subscriber: Subscriber, transport: asyncio.WriteTransport, now_ns: int
+        self, subscriber: Subscriber, transport: asyncio.Transport, now_ns: int
     ) -> None:
         self.subscriber = subscriber
         self.transport = transport
@@ -95,7 +93,7 @@ class VenueServer:
         self.outage: str | None = None
         self._clock = clock
         self._listeners: set[_Listener] = set()
-        self._held: set[asyncio.WriteTransport] = set()
+        self._held: set[asyncio.Transport] = set()
         self._web: web.Server | None = None
         self._server: asyncio.Server | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -149,8 +147,7 @@ class VenueServer:
             self._cut_all()
         elif kind == "hang":
             for transport in self._transports():
-                if isinstance(transport, asyncio.ReadTransport):
-                    transport.pause_reading()
+                transport.pause_reading()
         loop = asyncio.get_running_loop()
         self._end = loop.call_later(seconds, self.end_outage)
 
@@ -174,10 +171,10 @@ class VenueServer:
         assert self._web is not None
         return self._web()
 
-    def _transports(self) -> list[asyncio.WriteTransport]:
+    def _transports(self) -> list[asyncio.Transport]:
         assert self._web is not None
-        found = [c.transport for c in self._web.connections]
-        return [t for t in found if isinstance(t, asyncio.WriteTransport)]
+        found = [connection.transport for connection in self._web.connections]
+        return [_stream(t) for t in found if t is not None and not t.is_closing()]
 
     def _cut_all(self) -> None:
         for transport in [*self._transports(), *self._held]:
@@ -221,10 +218,10 @@ class VenueServer:
         )
         await socket.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.WriteTransport):
+        if transport is None:
             self.venue.streams.leave(subscriber)
             return socket
-        listener = _Listener(subscriber, transport, self._clock.monotonic_ns())
+        listener = _Listener(subscriber, _stream(transport), self._clock.monotonic_ns())
         self._listeners.add(listener)
         try:
             async for message in socket:
@@ -235,6 +232,11 @@ class VenueServer:
             self._listeners.discard(listener)
             self.venue.streams.leave(subscriber)
         return socket
+
+
+def _stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    # uvloop's transports have a Transport's methods without being one.
+    return cast("asyncio.Transport", transport)
 
 
 def stream_names(request: web.BaseRequest) -> tuple[list[str], bool]:

@@ -61,7 +61,7 @@ class _Topic:
         self.parts = parts
         self.subscribers: set[Subscriber] = set()
         self.sent: Any = None
-        self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.touched: set[tuple[int, int]] | None = None
         self.due_ns = 0
 
     def send(self, payload: bytes) -> None:
@@ -121,6 +121,8 @@ class BinanceStreams:
             topic.subscribers.discard(subscriber)
             if not topic.subscribers:
                 del self._topics[stream]
+                if topic.touched is not None:
+                    topic.market.book.untrack(topic.touched)
                 if topic.parts["plain"] == "aggTrade":
                     del self._trades[topic.market.listing.symbol]
 
@@ -285,19 +287,9 @@ class BinanceStreams:
         last_id = topic.sent
         if last_id == market.book.update_id:
             return
-        partial = topic.parts["levels"]
-        count = int(partial) if partial else 1_000
-        now = dict(market.book.levels(1, count)), dict(market.book.levels(-1, count))
-        if partial or last_id is None:
-            before: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        else:
-            before = topic.levels
-        bids, asks = (
-            _changes(market, old, new, is_bid=is_bid)
-            for old, new, is_bid in zip(before, now, (True, False), strict=True)
-        )
+        bids, asks = _depth_sides(topic)
         first_id = market.book.update_id if last_id is None else last_id + 1
-        topic.levels, topic.sent = now, market.book.update_id
+        topic.sent = market.book.update_id
         topic.send(
             msgspec.json.encode(
                 {
@@ -338,26 +330,33 @@ class BinanceStreams:
         if not any(topic.parts[p] for p in ("plain", "mark", "interval", "levels")):
             # Diffs run from the book as it is now, which the snapshot will be.
             topic.sent = market.book.update_id
-            topic.levels = (
-                dict(market.book.levels(1, 1_000)),
-                dict(market.book.levels(-1, 1_000)),
-            )
+            topic.touched = market.book.track()
         return topic
 
     def _answer(self, subscriber: Subscriber, message: dict[str, Any]) -> None:
         subscriber.frames.append(text_frame(msgspec.json.encode(message)))
 
 
-def _changes(
-    market: Market, old: dict[int, int], new: dict[int, int], *, is_bid: bool
-) -> list[list[str]]:
-    listing = market.listing
-    changed = {p: lots for p, lots in new.items() if old.get(p) != lots}
-    changed |= dict.fromkeys(old.keys() - new.keys(), 0)
-    return [
-        [listing.price_text(p), listing.size_text(changed[p])]
-        for p in sorted(changed, reverse=is_bid)
-    ]
+def _depth_sides(topic: _Topic) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the top levels of a partial stream, or every level that changed."""
+    market, touched = topic.market, topic.touched
+    if touched is None:
+        count = int(topic.parts["levels"] or 20)
+        return levels(market, 1, count), levels(market, -1, count)
+    listing, book = market.listing, market.book
+    bids, asks = (
+        [
+            [
+                listing.price_text(price),
+                listing.size_text(book.level_lots(sign, price)),
+            ]
+            for found, price in sorted(touched)
+            if found == sign
+        ]
+        for sign in (1, -1)
+    )
+    touched.clear()
+    return bids, asks
 
 
 def _kline(

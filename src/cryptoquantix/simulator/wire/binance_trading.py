@@ -226,9 +226,12 @@ def place_batch(call: Call) -> list[Json]:
 
 def cancel_batch(call: Call) -> list[Json]:
     """Cancel up to ten orders; each has its own answer or error."""
-    name = "orderIdList" if call.parameters.values.get("orderIdList") else ""
-    name = name or "origClientOrderIdList"
-    one = "orderId" if name == "orderIdList" else "origClientOrderId"
+    # ccxt sends these names in lower case, and the venue takes them.
+    sent = {name.lower(): name for name in call.parameters.values}
+    name = sent.get("orderidlist") or sent.get("origclientorderidlist")
+    if name is None:
+        raise missing(name="orderIdList")
+    one = "orderId" if name.lower() == "orderidlist" else "origClientOrderId"
     ids = _json_list(call, name, BATCH_CANCEL_MAX)
     symbol = call.parameters.text("symbol")
     return [
@@ -350,7 +353,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ),
     ("POST", "/fapi/v1/batchOrders"): route(place_batch, "batchOrders", weight=5),
     ("DELETE", "/fapi/v1/batchOrders"): route(
-        cancel_batch, "symbol orderIdList origClientOrderIdList"
+        cancel_batch,
+        "symbol orderIdList origClientOrderIdList orderidlist origclientorderidlist",
     ),
     ("DELETE", "/fapi/v1/allOpenOrders"): route(cancel_all_orders, "symbol"),
     ("GET", "/fapi/v1/openOrders"): route(open_orders, "symbol", heavy_weight=40),
