@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -139,6 +140,37 @@ async def test_alive_but_unhealthy_too_long_it_is_replaced(tmp_path) -> None:
             assert identify(pid) is None
     finally:
         case.end_all()
+
+
+UVLOOP = """
+import asyncio, subprocess, sys, uvloop
+from cryptoquantix.supervisor.child import LAUNCHER
+async def main():
+    command = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
+    launcher = await asyncio.create_subprocess_exec(
+        *LAUNCHER, "detached", *command, stdout=subprocess.PIPE)
+    text, _ = await asyncio.wait_for(launcher.communicate(), 10)
+    print(text.decode().strip())
+uvloop.run(main())
+"""
+
+
+def test_it_holds_none_of_its_starters_descriptors() -> None:
+    """Under uvloop, whose pipes would else stay open in the service."""
+    run = subprocess.run(
+        [sys.executable, "-c", UVLOOP],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+    )
+    process = identify(int(run.stdout))
+    try:
+        wait_for(lambda: "sleep" in Path(f"/proc/{process.pid}/cmdline").read_text())
+        descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
+        assert sorted(int(item.name) for item in descriptors) == [0, 1, 2]
+    finally:
+        process.send(signal.SIGKILL)
 
 
 async def test_stop_ends_it(tmp_path) -> None:

@@ -25,6 +25,8 @@ def test_a_stable_minute_is_a_new_start() -> None:
         (-200, "", 1, "was killed by signal 200"),
         (1, "no key", 1, "stopped: no key"),
         (2, "", 1, "ended with exit code 2"),
+        (None, "", 1, "ended"),
+        (None, "no key", 2, "stopped: no key (2 times in a row)"),
         (0, "", 2, "ended with exit code 0 (2 times in a row)"),
     ],
 )

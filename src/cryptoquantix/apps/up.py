@@ -61,7 +61,7 @@ def run(
     """
     Run everything until SIGINT or SIGTERM.
 
-    ``announce`` is told of every change of a service, ``on_ready`` once that all are
+    ``announce`` is told when a service is ready, ends or is stopped, ``on_ready`` once that all are
     ready (with what is not yet, after 20 s), ``say`` what became of the daemon.
 
     Raises
@@ -103,28 +103,32 @@ class Up:
         self._on_ready = on_ready
         self._clock = SystemClock()
         self._token = _token(settings)
+        self._risk: Detached | None = None
 
     async def run(self, *, leave_unguarded: bool, say: Callable[[str], None]) -> None:
         """Start in order, watch, and on cancellation stop in order."""
         supervisor = Supervisor(
             record=self._settings.directory / "up" / "services.json",
             build=build_stamp(),
-            on_change=self._announce,
+            on_change=self._tell,
         )
-        risk: Detached | None = None
         url = self._settings.risk.url
         async with OperatorClient(url, self._token, answer_seconds=4.0) as client:
             try:
                 await self._start_bus(supervisor)
-                risk = await self._start_risk(supervisor, client)
+                await self._start_risk(supervisor, client)
                 await self._start_others(supervisor)
                 await supervisor.watch()
             finally:
                 # Execution first: it must not meet a bus that is being stopped.
                 await supervisor.stop(EXECUTION)
                 await supervisor.stop()
-                if risk is not None:
-                    say(await _release(risk, client, leave_unguarded=leave_unguarded))
+                if self._risk is not None:
+                    say(
+                        await _release(
+                            self._risk, client, leave_unguarded=leave_unguarded
+                        )
+                    )
                 supervisor.forget()
 
     async def _start_bus(self, supervisor: Supervisor) -> None:
@@ -135,23 +139,20 @@ class Up:
         supervisor.start(nats)
         await supervisor.wait_ready(nats, _NATS_SECONDS)
 
-    async def _start_risk(
-        self, supervisor: Supervisor, client: OperatorClient
-    ) -> Detached | None:
+    async def _start_risk(self, supervisor: Supervisor, client: OperatorClient) -> None:
         if not is_loopback(self._settings.risk.url):
             await _check_daemon(client, "the daemon at risk.url")
-            return None
+            return
         port = risk_port(self._settings)
         if is_listening(port):
             who = describe(await asyncio.to_thread(listener, port))
             await _check_daemon(client, f"risk.listen's port {port} is taken by {who}")
         spec = risk_spec(self._settings, self._config, self._token, client.is_healthy)
-        risk = Detached(
+        self._risk = Detached(
             spec, port=port, clock=self._clock, on_change=supervisor.changed
         )
-        supervisor.start(risk)
-        await supervisor.wait_ready(risk, _RISK_SECONDS)
-        return risk
+        supervisor.start(self._risk)
+        await supervisor.wait_ready(self._risk, _RISK_SECONDS)
 
     async def _start_others(self, supervisor: Supervisor) -> None:
         specs = child_specs(self._settings, self._config, self._token)
@@ -175,6 +176,10 @@ class Up:
                 NATS: self._settings.nats.url,
             }
         )
+
+    def _tell(self, state: ServiceState) -> None:
+        if state.condition is not Condition.STARTING:
+            self._announce(state)
 
     def _child(self, supervisor: Supervisor, spec: ServiceSpec) -> Child:
         return Child(spec, clock=self._clock, on_change=supervisor.changed)

@@ -81,12 +81,12 @@ class Detached:
             await self._start()
         while True:
             started_ns = self._clock.monotonic_ns()
-            note = await self._watch()
+            said = await self._watch()
             ran = (self._clock.monotonic_ns() - started_ns) / NS_PER_SECOND
             failures = self._policy.failures_after(failures, ran)
             self._process = None
             self.state.restarts += 1
-            self._change(Condition.WAITING, note=exit_text(*note, failures))
+            self._change(Condition.WAITING, note=exit_text(None, said, failures))
             await asyncio.sleep(self._policy.delay_seconds(failures))
             await self._start()
 
@@ -118,8 +118,8 @@ class Detached:
             self._process = identify(int(text))
         self._change(Condition.STARTING)
 
-    async def _watch(self) -> tuple[int, str]:
-        """Return when it ended: an exit code (unknown: 1) and what it said last."""
+    async def _watch(self) -> str:
+        """Return when it ended: what it said last, or why it was killed."""
         healthy_ns = self._clock.monotonic_ns()
         while self._is_alive():
             if await self._is_healthy():
@@ -129,9 +129,9 @@ class Detached:
             elif self._clock.monotonic_ns() - healthy_ns > self._hung_ns:
                 await self._kill()
                 seconds = self._hung_ns / NS_PER_SECOND
-                return 1, f"it was not healthy for {seconds:.0f} s and was killed"
+                return f"it was not healthy for {seconds:.0f} s and was killed"
             await self._pause()
-        return 1, last_sentence(self.spec.log, self._log_offset)
+        return last_sentence(self.spec.log, self._log_offset)
 
     async def _pause(self) -> None:
         """Wait a second between probes, but notice an end at once."""

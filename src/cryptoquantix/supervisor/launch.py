@@ -54,6 +54,9 @@ def _detach() -> None:
 
 
 def _become(command: list[str]) -> None:
+    # Loops of other make leak descriptors into children (uvloop does): a daemon that
+    # holds its starter's pipe would keep that one waiting for its end.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is the point
