@@ -61,8 +61,9 @@ def run(
     """
     Run everything until SIGINT or SIGTERM.
 
-    ``announce`` is told when a service is ready, ends or is stopped, ``on_ready`` once that all are
-    ready (with what is not yet, after 20 s), ``say`` what became of the daemon.
+    ``announce`` is told when a service is ready, ends or is stopped, ``on_ready`` once
+    that all are ready (with what is not yet, after 20 s), ``say`` what became of the
+    daemon.
 
     Raises
     ------
