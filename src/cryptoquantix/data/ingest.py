@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from cryptoquantix.bars.decimals import column_decimals
@@ -78,7 +79,8 @@ class _Seen:
     rows: int = 0
     disordered: int = 0
     first_ns: int = 2**63 - 1
-    last_ns: int = -1
+    last_ns: int = -1  # the latest time so far
+    row_ns: int = -1  # the time of the row read last
     key_last: int = -1
     parts: dict[str, int] = field(default_factory=dict)  # by day, as are rows
     day_rows: dict[str, int] = field(default_factory=dict)
@@ -152,9 +154,9 @@ def ingest(
         old = _old_marker(root, archive)
         seen = _Seen(decimals=dict(old.decimals) if old else {})
         text = chunks(path, on_bytes, chunk_bytes)
-        with _Writer() as writer:
+        with _Writer(staging, key) as writer:
             for frame in frames(archive, text):
-                _stage(staging, key, frame, seen, writer)
+                _stage(writer, frame, seen)
         merged = _merge(Catalog(root), staging, key, seen)
         marker = _marker(archive, old, seen)
         dates = [date for date, part in merged.items() if part.added]
@@ -205,7 +207,9 @@ def _marker(archive: Archive, old: Marker | None, seen: _Seen) -> Marker:
 class _Writer:
     """Writes part files on a thread of its own, a few behind the reader at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, staging: Staging, key: DatasetKey) -> None:
+        self.key = key
+        self._staging = staging
         self._pool = ThreadPoolExecutor(1, "part-writer")
         self._waiting: deque[Future[None]] = deque()
 
@@ -219,41 +223,50 @@ class _Writer:
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def write(self, rows: pl.DataFrame, folder: Path, number: int) -> None:
-        """Write rows as a part file, soon."""
+    def write(self, rows: pl.DataFrame, date: str, number: int) -> None:
+        """Write rows as a part file of a day, soon."""
+        folder = self._staging.partition(self.key, date)
         self._waiting.append(self._pool.submit(write_part, rows, folder, number))
         while len(self._waiting) > _WRITES_BEHIND:
             self._waiting.popleft().result()
 
 
-def _stage(
-    staging: Staging, key: DatasetKey, frame: pl.DataFrame, seen: _Seen, writer: _Writer
-) -> None:
+def _stage(writer: _Writer, frame: pl.DataFrame, seen: _Seen) -> None:
     """Write a chunk's rows to staged part files, one per UTC day, sorted."""
     if not len(frame):
         return
-    time, name = TIME_COLUMN[key.kind], KEY_COLUMN[key.kind]
-    times_ns = frame[time].to_physical()
-    keys = frame[name].to_physical()
-    is_sorted = times_ns.is_sorted() and int(keys[0]) > seen.key_last
-    is_sorted = is_sorted and bool((keys.diff().drop_nulls() > 0).all())
-    seen.disordered += int((times_ns.diff() < 0).sum() or 0)
-    seen.disordered += int(times_ns[0]) < seen.last_ns
-    is_sorted = is_sorted and int(times_ns[0]) >= seen.last_ns
-    if not is_sorted:
+    key = writer.key
+    is_in_order = _note_order(key, frame, seen)
+    if not is_in_order:
         frame = frame.sort(_order(key.kind), maintain_order=True)
-    for date, rows in split_by_date(frame, time).items():
+    for date, rows in split_by_date(frame, TIME_COLUMN[key.kind]).items():
         number = seen.parts.get(date, 0)
-        writer.write(rows, staging.partition(key, date), number)
+        writer.write(rows, date, number)
         seen.parts[date] = number + 1
         seen.day_rows[date] = seen.day_rows.get(date, 0) + len(rows)
-        if not is_sorted:
+        if not is_in_order:
             seen.unsorted.add(date)
     _count_decimals(key, frame, seen)
     seen.rows += len(frame)
-    seen.first_ns = min(seen.first_ns, int(frame[time].to_physical()[0]))
-    seen.last_ns = max(seen.last_ns, int(frame[time].to_physical()[-1]))
-    seen.key_last = max(seen.key_last, int(keys.max() or 0))  # type: ignore[arg-type]
+
+
+def _note_order(key: DatasetKey, frame: pl.DataFrame, seen: _Seen) -> bool:
+    """Whether times do not fall and keys rise, from all rows before on; count falls."""
+    times_ns = frame[TIME_COLUMN[key.kind]].to_physical().to_numpy()
+    keys = frame[KEY_COLUMN[key.kind]].to_physical().to_numpy()
+    falls = int(np.count_nonzero(times_ns[1:] < times_ns[:-1]))
+    seen.disordered += falls + (int(times_ns[0]) < seen.row_ns)
+    is_in_order = (
+        not falls
+        and int(times_ns[0]) >= seen.last_ns
+        and int(keys[0]) > seen.key_last
+        and bool(np.all(keys[1:] > keys[:-1]))
+    )
+    seen.row_ns = int(times_ns[-1])
+    seen.first_ns = min(seen.first_ns, int(times_ns.min()))
+    seen.last_ns = max(seen.last_ns, int(times_ns.max()))
+    seen.key_last = max(seen.key_last, int(keys.max()))
+    return is_in_order
 
 
 def _count_decimals(key: DatasetKey, frame: pl.DataFrame, seen: _Seen) -> None:
