@@ -146,7 +146,7 @@ class StrategyRunner:
                     seconds = self._backoff.next_seconds()
                     _log.warning(
                         "bars not fetched",
-                        extra={"key": self.plan.key, "error": str(error)},
+                        extra={"target_key": self.plan.key, "error": str(error)},
                     )
                     await asyncio.sleep(seconds)
                 else:
@@ -168,7 +168,7 @@ class StrategyRunner:
         _log.info(
             "bars fetched",
             extra={
-                "key": self.plan.key,
+                "target_key": self.plan.key,
                 "bars": len(bars),
                 "from_ns": bars[0].open_time_ns if bars else None,
                 "until_ns": span.until_ns,
@@ -199,7 +199,7 @@ class StrategyRunner:
         if not math.isfinite(self.target):
             _log.error(
                 "target is no number: not published",
-                extra={"key": self.plan.key, "bar_close_ns": bar.close_time_ns},
+                extra={"target_key": self.plan.key, "bar_close_ns": bar.close_time_ns},
             )
             return
         self.sequence += 1
@@ -293,7 +293,7 @@ class StrategyService:
             _log.log(
                 logging.WARNING if is_stale else logging.INFO,
                 "feed stale: the target stands" if is_stale else "feed live",
-                extra={"key": key},
+                extra={"target_key": key},
             )
 
     def _status(self, runner: StrategyRunner) -> StrategyStatus:

@@ -1,0 +1,170 @@
+"""A tape through simulator, feed, NATS and strategy: four processes, as in earnest."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from cryptoquantix.bars.stream import BarBuilder
+from cryptoquantix.bus.connection import connect
+from cryptoquantix.bus.messages import (
+    FeedStatus,
+    MessageDecoder,
+    StrategyStatus,
+    Target,
+    TickBatch,
+)
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.market import Bar
+from cryptoquantix.data.catalog import Catalog
+from processes import start_nats, start_simulator
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+def catalog_bars(catalog: Catalog, instrument: InstrumentId, seconds: int) -> list[Bar]:
+    frame = catalog.bars(instrument, seconds).collect()
+    times = [
+        frame[name].to_physical().to_list() for name in ("open_time", "close_time")
+    ]
+    values = [frame[name].to_list() for name in COLUMNS]
+    return [Bar(*row, 0.0) for row in zip(*times, *values, strict=True)]
+
+
+@dataclass
+class Live:
+    """What came over the bus; bars are built here as a consumer builds them."""
+
+    interval_ns: int
+    bars: list[Bar] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    ticks: int = 0
+    feed: FeedStatus | None = None
+    strategy: StrategyStatus | None = None
+    seconds: float = 0.0
+    log: str = ""
+    _builder: BarBuilder | None = None
+
+    def on_batch(self, batch: TickBatch) -> None:
+        if self._builder is None:
+            steps = (Decimal(batch.tick_size), Decimal(batch.lot_size))
+            self._builder = BarBuilder(self.interval_ns, *steps)
+        self.ticks += len(batch.ticks)
+        for tick in batch.iter_ticks():
+            self.bars += self._builder.add(tick)
+
+
+async def play(
+    tmp_path: Path,
+    *,
+    tape: InstrumentId,
+    traded: InstrumentId,
+    catalog: Path,
+    params: str,
+    speed: float,
+    until_ns: int,
+    start: str | None = None,
+    warmup_days: int = 0,
+    seconds_max: float = 200.0,
+) -> Live:
+    """
+    Play a tape until the target of the bar that closes at ``until_ns`` is published.
+
+    The tape starts once feed and strategy are up, so that its first bar is seen whole.
+    """
+    live = Live(60 * 10**9)
+    options = ["--tape", str(tape), "--catalog", str(catalog), "--paused"]
+    options += ["--speed", str(speed), "--no-rate-limits"]
+    options += ["--start", start] if start else []
+    with start_nats(tmp_path) as nats, start_simulator(tmp_path, *options) as venue:
+        config = tmp_path / "cryptoquantix.toml"
+        config.write_text(
+            f"""
+catalog = "{catalog}"
+[venues.binance]
+rest = "{venue.rest}"
+ws = "{venue.ws}"
+[nats]
+url = "{nats.url}"
+[[strategies]]
+name = "trend_breakout"
+instrument = "{traded}"
+warmup_days = {warmup_days}
+params = {params}
+"""
+        )
+        client = await connect(nats.url, "test")
+        await _listen(client, live)
+        services = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "cryptoquantix", *command),
+                "--config",
+                str(config),
+                stderr=asyncio.subprocess.PIPE,
+            )
+            for command in (["feed", "binance"], ["strategy"])
+        ]
+        logs = [asyncio.create_task(_kept(one.stderr)) for one in services]
+        try:
+            await _until(
+                lambda: live.feed and live.feed.connected and live.strategy,
+                60,
+                services,
+            )
+            venue.admin("/tape", {"paused": False})
+            started = time.perf_counter()
+            await _until(
+                lambda: live.targets and live.targets[-1].bar_close_ns >= until_ns,
+                seconds_max,
+                services,
+            )
+            live.seconds = time.perf_counter() - started
+            await asyncio.sleep(1.2)  # one more status
+        finally:
+            for one in services:
+                if one.returncode is None:
+                    one.terminate()
+                await asyncio.wait_for(one.wait(), 10)
+            live.log = "".join([await log for log in logs])
+            print(live.log[-8_000:])  # shown where a test fails
+            await client.close()
+    return live
+
+
+async def _kept(stream: asyncio.StreamReader) -> str:
+    return (await stream.read()).decode()
+
+
+async def _listen(client, live: Live) -> None:
+    batches, targets = MessageDecoder(TickBatch), MessageDecoder(Target)
+    feeds, strategies = MessageDecoder(FeedStatus), MessageDecoder(StrategyStatus)
+
+    async def on_ticks(message) -> None:
+        live.on_batch(batches.decode(message.data))
+
+    async def on_target(message) -> None:
+        live.targets.append(targets.decode(message.data))
+
+    async def on_feed(message) -> None:
+        live.feed = feeds.decode(message.data)
+
+    async def on_strategy(message) -> None:
+        live.strategy = strategies.decode(message.data)
+
+    await client.subscribe("ticks.>", cb=on_ticks)
+    await client.subscribe("$KV.targets.>", cb=on_target)
+    await client.subscribe("feed.>", cb=on_feed)
+    await client.subscribe("strategy", cb=on_strategy)
+    await client.flush()
+
+
+async def _until(condition, seconds: float, services) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            for one in services:
+                assert one.returncode is None, "a service ended by itself"
+            await asyncio.sleep(0.02)

@@ -1,0 +1,68 @@
+"""Published targets are those of a plain run over the catalog's bars, to the bit."""
+
+import pytest
+
+from agreement.live_path import catalog_bars, play
+from cryptoquantix.core.clock import NS_PER_DAY
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.data.catalog import Catalog, utc_date
+from cryptoquantix.data.ingest import ingest
+from cryptoquantix.strategies.stepper import Stepper
+
+NEAR = InstrumentId.parse("binance:NEARUSDT-PERP")
+FILE = "market-data/ohlcv/binance-archive/futures-um-NEARUSDT-1m-2025-02.csv"
+PARAMS = {
+    "gate_days": 2,
+    "gate_band": 0.0,
+    "breakout_bars": 60,
+    "exit_bars": 60,
+    "exit_atr": 6.0,
+    "atr_bars": 60,
+    "volatility_bars": 240,
+}
+HISTORY_DAYS, LIVE_DAYS = 4, 3
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.timeout(300)
+async def test_live_targets_equal_a_plain_run_over_the_same_real_bars(
+    real_data, tmp_path
+):
+    """Four days of warm-up, three live, from a catalog that holds them all."""
+    root = tmp_path / "catalog"
+    ingest(root, real_data / FILE)
+    bars = catalog_bars(Catalog(root), NEAR, 60)
+    start_ns = bars[0].open_time_ns + HISTORY_DAYS * NS_PER_DAY
+    until_ns = start_ns + LIVE_DAYS * NS_PER_DAY
+    live = await play(
+        tmp_path,
+        tape=NEAR,
+        traded=NEAR,
+        catalog=root,
+        params="{ " + ", ".join(f"{k} = {v}" for k, v in PARAMS.items()) + " }",
+        speed=10_000.0,
+        start=utc_date(start_ns),
+        warmup_days=HISTORY_DAYS + 1,  # more than there is: from the first bar on
+        until_ns=until_ns,
+    )
+    stepper = Stepper("trend_breakout", PARAMS)
+    targets = {
+        bar.close_time_ns: (stepper.step(bar), bar.close)
+        for bar in bars
+        if bar.close_time_ns <= until_ns
+    }
+    found = {
+        t.bar_close_ns: (t.target, t.price)
+        for t in live.targets
+        if t.bar_close_ns <= until_ns
+    }
+    assert live.targets[0].warmup_from_ns == bars[0].open_time_ns
+    assert found == {close: targets[close] for close in found}
+    closes = [close for close in sorted(targets) if close >= min(found)]
+    assert sorted(found) == closes, "no bar missing"
+    assert len(closes) >= LIVE_DAYS * 1440
+    assert len({target for target, _ in found.values()}) > 5, "it trades"
+    expected = [bar for bar in bars if start_ns <= bar.open_time_ns < until_ns]
+    assert live.bars[: len(expected)] == expected
+    assert live.strategy.gaps == 0
