@@ -76,29 +76,43 @@ def test_a_position_that_reopens_makes_the_first_flat_no_flat():
     assert times.flat_ms is None
 
 
-def fill(role, after, order="o1", symbol="BTCUSDT"):
-    return {
+def traded(role, after, order, symbol="BTCUSDT"):
+    """A request that placed an order, and the fill that followed."""
+    placed = request(0, "POST", "/fapi/v1/order", role) | {"clientOrderId": order}
+    filled = {
         "kind": "fill",
         "time_ns": 1,
         "symbol": symbol,
         "position_after": after,
-        "client_order_id": order,
-        "key_role": role,
+        "client_id": order,
     }
+    return [placed, filled]
 
 
 def test_a_position_opened_by_one_key_and_closed_by_the_other_is_found():
     closed = closed_positions(
-        [fill("trade", "0.2", "cqx-a"), fill("trade", "0.5"), fill("risk", "0", "k")]
+        [
+            *traded("trade", "0.2", "cqx-a"),
+            *traded("trade", "0.5", "cqx-b"),
+            *traded("risk", "0", "k"),
+        ]
     )
     assert [(c.opened_by, c.closed_by) for c in closed] == [("cqx-a", "k")]
     assert closed[0].opened_size == Decimal("0.2")
 
 
 def test_a_position_that_execution_closed_itself_does_not_count():
-    assert not closed_positions([fill("trade", "0.5"), fill("trade", "0")])
+    assert not closed_positions(
+        [*traded("trade", "1", "a"), *traded("trade", "0", "b")]
+    )
 
 
 def test_a_fill_to_zero_of_another_symbol_does_not_count():
-    records = [fill("trade", "1"), fill("risk", "0", symbol="ETHUSDT")]
-    assert not closed_positions(records)
+    opened = traded("trade", "1", "a")
+    assert not closed_positions([*opened, *traded("risk", "0", "k", "ETHUSDT")])
+
+
+def test_a_fill_that_nobody_asked_for_opens_nothing():
+    """A liquidation or an order of another key is not execution's position."""
+    unasked = traded("trade", "1", "a")[1:]
+    assert not closed_positions([*unasked, *traded("risk", "0", "k")])

@@ -21,6 +21,7 @@ from rich.table import Table
 from cryptoquantix.apps import study
 from cryptoquantix.apps.demo_data import Series, find_series
 from cryptoquantix.apps.demo_live import STRATEGY, LiveDemo, LiveResult
+from cryptoquantix.apps.settings import Settings
 from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import SettingsError
 
@@ -146,7 +147,8 @@ def run(data: Path | None, folder: Path) -> DemoResult:
 def _study(folder: Path, series: Series) -> dict[str, Any]:
     file = folder / "study.toml"
     file.write_text(_study_text(series))
-    return study.run(file, catalog=series.catalog, out=folder / "study")
+    settings = Settings(directory=folder, catalog=series.catalog)
+    return study.run(file, settings, folder / "study")
 
 
 def _study_text(series: Series) -> str:

@@ -8,10 +8,11 @@ order and closes no position.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -44,7 +45,7 @@ from cryptoquantix.supervisor.announced import AnnouncedProcess
 
 STRATEGY: Final = "trend_breakout"
 THRESHOLD: Final = Decimal("0.03")
-FAST: Final = 10_000.0
+FAST: Final = 20_000.0
 _LOSS_WANTED: Final = Decimal("0.06")  # of equity: twice the threshold
 _MOVE_MAX: Final = Decimal("0.5")
 _TARGET_MIN: Final = 0.15  # a smaller position needs no believable crash
@@ -67,8 +68,8 @@ class LiveResult:
     fills: int
     kill: KillResult
     closed: tuple[ClosedPosition, ...]
-    is_journaled: bool
     alert_delivered: bool
+    is_journaled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class LiveDemo:
         DemoFailed
             If a step does not come about in its time: which one, and what was seen.
         """
+        logging.getLogger("cryptoquantix").addHandler(logging.NullHandler())
         async with AsyncExitStack() as stack:
             simulator = await stack.enter_async_context(self._simulator())
             telegram = await stack.enter_async_context(self._telegram())
@@ -122,7 +124,10 @@ class LiveDemo:
             await self._open(running)
             start = await _log_end(admin)
             await self._crash(running)
-            return await self._judge(running, start)
+            result = await self._judge(running, start)
+        # Execution holds its journal while it runs: it is read once all has stopped.
+        is_journaled = _are_journaled(settings.journal_path, result.closed)
+        return replace(result, is_journaled=is_journaled)
 
     def _simulator(self) -> AnnouncedProcess:
         # The strategy warms up on the first part of the series; the tape is the rest.
@@ -143,7 +148,7 @@ class LiveDemo:
 
     def _services(self) -> AnnouncedProcess:
         config = str(self._directory / "cryptoquantix.toml")
-        command = [*COMMAND, "up", "--json", "--config", config]
+        command = [*COMMAND, "up", "--json", "--leave-unguarded", "--config", config]
         return AnnouncedProcess(command, self._log("up"), deadline_seconds=60.0)
 
     def _settings(
@@ -285,7 +290,6 @@ class LiveDemo:
             fills=sum(1 for r in records if r["kind"] == "fill"),
             kill=kill,
             closed=closed,
-            is_journaled=_are_journaled(running.settings.journal_path, closed),
             alert_delivered=alert_delivered,
         )
 

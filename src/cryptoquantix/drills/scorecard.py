@@ -126,32 +126,37 @@ class ClosedPosition:
     closed_time_ns: int
 
 
-def closed_positions(records: Iterable[Record]) -> list[ClosedPosition]:
-    """Return each position that the trading key opened and the daemon's key closed."""
+def closed_positions(records: Sequence[Record]) -> list[ClosedPosition]:
+    """
+    Return each position that the trading key opened and the daemon's key closed.
+
+    Whose order a fill belongs to is read from the request that placed it: the log
+    holds the role of the key that signed it, and the client order id it carried.
+    """
+    roles = {
+        r["clientOrderId"]: r["key_role"]
+        for r in records
+        if r["kind"] == "request" and r["method"] == "POST" and "clientOrderId" in r
+    }
     opened: dict[str, Record] = {}
     closed = []
     for record in records:
         if record["kind"] != "fill":
             continue
-        symbol = record["symbol"]
+        symbol, role = record["symbol"], roles.get(record["client_id"])
         after = Decimal(record["position_after"])
         if after == 0:
             opening = opened.pop(symbol, None)
-            if opening is not None and record["key_role"] == "risk":
+            if opening is not None and role == "risk":
                 closed.append(
                     ClosedPosition(
                         symbol=symbol,
-                        opened_by=opening["client_order_id"],
+                        opened_by=opening["client_id"],
                         opened_size=Decimal(opening["position_after"]),
-                        closed_by=record["client_order_id"],
+                        closed_by=record["client_id"],
                         closed_time_ns=record["time_ns"],
                     )
                 )
-        elif record["key_role"] == "trade":
+        elif role == "trade":
             opened.setdefault(symbol, record)
     return closed
-
-
-def count(records: Iterable[Record], kind: str) -> int:
-    """Return how many records are of one kind."""
-    return sum(1 for record in records if record["kind"] == kind)
