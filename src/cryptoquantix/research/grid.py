@@ -73,6 +73,10 @@ def build_grid(
         (name, tuple(dict.fromkeys(getattr(cell, name) for cell in cells)))
         for name in axes
     )
+    for name, values in read:
+        if len(values) != len(axes[name]):
+            msg = f"grid axis {name!r} names a value twice: {axes[name]!r}"
+            raise SettingsError(msg)
     return Grid(read, dict(fixed), cells)
 
 
@@ -84,7 +88,4 @@ def _check_axis(
         raise SettingsError(msg)
     if not isinstance(values, list | tuple) or not values:
         msg = f"grid axis {name!r} must be a list of at least one value, was {values!r}"
-        raise SettingsError(msg)
-    if len(set(values)) != len(values):
-        msg = f"grid axis {name!r} names a value twice: {values!r}"
         raise SettingsError(msg)
