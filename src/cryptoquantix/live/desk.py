@@ -18,6 +18,7 @@ from typing import Any, Final
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import (
     CredentialsRefused,
+    JournalError,
     OrderNotFound,
     SettingsError,
     VenueError,
@@ -311,10 +312,14 @@ class Desk:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the desk with ``error``."""
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
         else:
-            _LOG.error("an order failed after the end: %r", error)
+            _LOG.error("failed after the end: %r", error)
 
     async def _send(self, effect: SendOrder) -> None:
         started_ns = self._clock.monotonic_ns()
@@ -347,14 +352,17 @@ class Desk:
 
     def _report(self, notice: Notice) -> None:
         _LOG.warning("%s: %s", notice.kind, notice.text, extra={"of": notice.subject})
-        self._journal.record_report(
-            Report(self._clock.time_ns(), notice.kind, notice.subject, notice.text)
-        )
+        time_ns = self._clock.time_ns()
+        report = Report(time_ns, notice.kind, notice.subject, notice.text)
+        try:
+            self._journal.record_report(report)
+        except JournalError as error:
+            self._fail(error)
 
     def _now(self) -> Now:
-        return Now(
-            self._clock.time_ns(), self._clock.monotonic_ns(), self._permits.current()
-        )
+        # The permit first: the moment must not be earlier than the permit's own.
+        permit = self._permits.current()
+        return Now(self._clock.time_ns(), self._clock.monotonic_ns(), permit)
 
 
 def _unknown(engine: Engine) -> list[OrderStanding]:

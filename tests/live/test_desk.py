@@ -1,0 +1,327 @@
+"""A desk reconciles before it acts, loses no order, and leaves what is not its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+
+import pytest
+
+from cryptoquantix.control.permit import PermitMode
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import JournalError, SettingsError
+from cryptoquantix.core.order import (
+    Increase,
+    OrderState,
+    OrderType,
+    Reduction,
+    Side,
+    TimeInForce,
+)
+from cryptoquantix.journal.records import OrderNote, OrderRecord
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.desk import Desk
+from cryptoquantix.live.events import Wanted
+from cryptoquantix.live.execution import Execution
+from cryptoquantix.orders.ledger import replay
+from live.fake_venue import (
+    BTC,
+    ETH,
+    HANG,
+    LOST_ANSWER,
+    LOST_REQUEST,
+    FakePermits,
+    FakeVenue,
+)
+from live.test_engine import SETTINGS
+
+
+async def until(condition, seconds=8.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        await asyncio.sleep(0.01)
+    pytest.fail(f"not so within {seconds} s")
+
+
+def wanted(target, sequence=1, price=1000):
+    now = time.time_ns()
+    return Wanted("trend", target, Decimal(price), now, sequence, now)
+
+
+def resting(name, kind, side):
+    """A limit order as an earlier process journalled it."""
+    order = Increase if kind == "increase" else Reduction
+    record = OrderRecord(
+        client_order_id=name,
+        account="main",
+        strategy="trend",
+        instrument=str(BTC),
+        bar_ns=1,
+        attempt=int(name[-1]),
+        kind=kind,
+        side=side,
+        size_lots=100,
+        type=OrderType.LIMIT,
+        price_ticks=1,
+        time_in_force=TimeInForce.GTC,
+        lot_size="0.001",
+        target=0.1,
+        reference_price="1000",
+        wanted_lots=100,
+        held_lots=0,
+        created_ns=1,
+        build="test",
+    )
+    made = order(name, BTC, side, 100, OrderType.LIMIT, 1)
+    return record, made
+
+
+class Bench:
+    def __init__(self, path):
+        self.clock = SystemClock()
+        self.journal = Journal(path)
+        self.venue = FakeVenue(BTC, ETH)
+        self.permits = FakePermits(self.clock)
+        self.tasks = []
+
+    def desk(self, settings=SETTINGS):
+        return Desk(
+            venue=self.venue,
+            settings=settings,
+            journal=self.journal,
+            permits=self.permits,
+            clock=self.clock,
+        )
+
+    async def start(self, settings=SETTINGS):
+        desk = self.desk(settings)
+        task = asyncio.create_task(desk.run())
+        self.tasks.append((task, desk))
+
+        def ready():
+            assert not task.done(), task.exception()
+            return desk.is_reconciled
+
+        await until(ready)
+        return desk
+
+    async def end(self, *, cancel_increases=False):
+        for task, desk in self.tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await desk.stop(cancel_increases=cancel_increases)
+        self.tasks = []
+
+    def states(self):
+        return {
+            name: self.journal.order(name).state
+            for name in {o.client_order_id for o in self.venue.sent}
+        }
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    bench = Bench(tmp_path / "journal.sqlite")
+    yield bench
+    await bench.end()
+    bench.journal.close()
+
+
+async def test_a_target_given_before_the_comparison_waits_for_it(bench):
+    bench.venue.is_down = True
+    desk = bench.desk()
+    desk.on_target(wanted(0.5), BTC)
+    task = asyncio.create_task(desk.run())
+    bench.tasks.append((task, desk))
+    await asyncio.sleep(0.3)
+    assert desk.is_unreachable
+    assert bench.venue.sent == []
+    bench.venue.is_down = False
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+
+
+async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):
+    desk = await bench.start()
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    desk.on_target(wanted(-0.3, 2), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == -3_000)
+    await until(lambda: bench.journal.size_filled_lots(BTC) == -3_000, 6)
+    fills = [record.fill() for record in bench.journal.iter_fills()]
+    assert len(fills) == len(bench.venue.trades) == 3
+    assert all(fill.client_order_id for fill in fills)
+    lots = {BTC: Decimal("0.001")}
+    assert replay(fills, lots)[BTC].size_lots == -3_000
+    assert set(bench.states().values()) == {OrderState.FILLED}
+
+
+async def test_a_hanging_order_holds_up_no_other_instrument(bench):
+    from dataclasses import replace
+
+    from cryptoquantix.live.events import Subscription
+
+    both = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
+    desk = await bench.start(replace(SETTINGS, subscriptions=both))
+    bench.venue.answers = [HANG]
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.sent)
+    desk.on_target(wanted(0.5), ETH)
+    await until(lambda: bench.venue.held.get(ETH) == 5_000, 2)
+    assert bench.venue.held.get(BTC) is None
+    for task in desk._tasks:
+        task.cancel()
+
+
+async def test_a_lost_answer_leads_to_no_second_order(bench):
+    desk = await bench.start()
+    bench.venue.answers = [LOST_ANSWER]
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: list(bench.states().values()) == [OrderState.FILLED])
+    await asyncio.sleep(1.2)
+    assert len(bench.venue.sent) == 1
+    assert bench.venue.held[BTC] == 5_000
+
+
+async def test_a_lost_request_is_proven_absent_and_then_tried_anew(bench):
+    desk = await bench.start()
+    bench.venue.answers = [LOST_REQUEST]
+    started = time.monotonic()
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    assert time.monotonic() - started > 3.0  # the receive window, and a second
+    first, second = bench.venue.sent
+    assert bench.journal.order(first.client_order_id).state is OrderState.NOT_FOUND
+    assert bench.journal.order(second.client_order_id).record.attempt == 1
+    assert first.client_order_id != second.client_order_id
+
+
+async def test_what_an_earlier_process_left_is_settled_before_anything_is_sent(bench):
+    record, _ = resting("cqx-0", "increase", Side.BUY)
+    market = OrderRecord(
+        **{f: getattr(record, f) for f in record.__struct_fields__}
+        | {
+            "client_order_id": "cqx-9",
+            "attempt": 9,
+            "type": OrderType.MARKET,
+            "price_ticks": None,
+        }
+    )
+    bench.journal.record_order(market)
+    bench.venue._accept(market.order())  # it went out, and the process died
+    desk = bench.desk()
+    desk.on_target(wanted(0.5), BTC)
+    task = asyncio.create_task(desk.run())
+    bench.tasks.append((task, desk))
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    assert bench.journal.order("cqx-9").state is OrderState.FILLED
+    assert bench.journal.order("cqx-9").filled_lots == 100
+    assert "cqx-9" in bench.venue.look_ups
+    assert sum(o.size_lots for o in bench.venue.sent) == 4_900
+
+
+async def test_a_stop_cancels_resting_increases_and_leaves_reductions(bench):
+    bench.venue.held[BTC] = 100
+    for name, kind, side in (
+        ("cqx-1", "increase", Side.BUY),
+        ("cqx-2", "reduction", Side.SELL),
+    ):
+        record, order = resting(name, kind, side)
+        bench.journal.record_order(record)
+        note = OrderNote(name, 1, "seen_working", OrderState.WORKING, "", 0, "1")
+        bench.journal.record_note(note)
+        bench.venue._accept(order)
+    await bench.start()
+    assert bench.venue.canceled == []
+    await bench.end(cancel_increases=True)
+    assert bench.venue.canceled == ["cqx-1"]
+    assert bench.venue.orders["cqx-2"].state is OrderState.WORKING
+
+
+async def test_foreign_orders_and_positions_are_reported_and_left_alone(bench):
+    bench.venue.held[ETH] = 7
+    bench.venue.held[BTC] = 3
+    _, order = resting("web-5", "increase", Side.BUY)
+    bench.venue._accept(order)
+    await bench.start()
+
+    def kinds():
+        return {r.kind for r in bench.journal.iter_reports()}
+
+    await until(lambda: {"foreign order", "foreign position"} <= kinds())
+    count = len(list(bench.journal.iter_reports()))
+    await asyncio.sleep(2.2)
+    assert len(list(bench.journal.iter_reports())) == count  # told once
+    assert bench.venue.canceled == []
+    assert bench.venue.sent == []
+    assert bench.venue.held == {ETH: 7, BTC: 3}
+
+
+async def test_a_position_that_changed_behind_our_back_is_planned_from(bench):
+    desk = await bench.start()
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    bench.venue.held[BTC] = 1_000  # by hand, and no fill tells of it
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    await until(
+        lambda: any(r.kind == "position differs" for r in bench.journal.iter_reports())
+    )
+
+
+async def test_a_journal_that_fails_ends_the_desk_with_a_sentence(bench):
+    desk = await bench.start()
+    bench.journal._connection.exec_driver_sql("PRAGMA query_only = ON")
+    bench.journal._connection.commit()
+    desk.on_target(wanted(0.5), BTC)
+    task = bench.tasks[0][0]
+    await until(task.done)
+    with pytest.raises(ExceptionGroup) as caught:
+        task.result()
+    assert caught.group_contains(JournalError)
+    assert bench.venue.sent == []
+    bench.journal._connection.exec_driver_sql("PRAGMA query_only = OFF")
+    bench.journal._connection.commit()
+
+
+async def test_an_instrument_the_venue_does_not_list_is_refused(bench):
+    bench.venue.listed.pop(BTC)
+    with pytest.raises(SettingsError, match="not traded at binance"):
+        await bench.desk().run()
+
+
+async def test_a_halt_ends_the_loop_cancels_nothing_and_a_rearm_begins_anew(bench):
+    execution = Execution(lambda: [bench.desk()], bench.permits)
+    task = asyncio.create_task(execution.run())
+    execution.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    await until(lambda: bench.permits.told == ["unreconciled", "reconciled"])
+    _, order = resting("web-5", "increase", Side.BUY)
+    bench.venue._accept(order)
+    bench.permits.mode = PermitMode.HALTED
+    await until(lambda: not execution._desks)
+    execution.on_target(wanted(-0.5, 2), BTC)
+    bench.venue.held[BTC] = 0  # the daemon closed it
+    await asyncio.sleep(1.5)
+    assert len(bench.venue.sent) == 1
+    assert bench.venue.canceled == []
+    assert not task.done()
+    bench.permits.mode = PermitMode.TRADE
+    await until(lambda: bench.venue.held.get(BTC) == -5_000)
+    assert execution.loops == 2
+    await until(lambda: bench.permits.told == ["unreconciled", "reconciled"] * 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_starting_halted_waits_without_touching_the_venue(bench):
+    bench.permits.mode = PermitMode.HALTED
+    bench.venue.is_down = True
+    execution = Execution(lambda: [bench.desk()], bench.permits)
+    task = asyncio.create_task(execution.run())
+    execution.on_target(wanted(0.5), BTC)
+    await asyncio.sleep(0.3)
+    assert execution.loops == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,370 @@
+"""What execution decides next, from nothing but its events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
+from cryptoquantix.core.account import AccountSnapshot, Position
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.order import Increase, OrderState, Reduction, Side
+from cryptoquantix.journal.records import OrderNote, OrderStanding
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.engine import Engine
+from cryptoquantix.live.events import (
+    EngineSettings,
+    Notice,
+    Now,
+    SendOrder,
+    Subscription,
+    Wanted,
+)
+from cryptoquantix.orders.limits import LimitSettings
+from live.fake_venue import BTC, ETH, instrument
+
+SETTINGS = EngineSettings(
+    account="main",
+    equity_fraction=Decimal(1),
+    no_trade_band=Decimal("0.02"),
+    limits=LimitSettings(Decimal(3), Decimal("0.05"), 60),
+    subscriptions=(Subscription("trend", BTC, 60),),
+    build="test",
+)
+START_NS = 1_700_000_000 * NS_PER_SECOND
+
+
+class World:
+    """An engine, its journal, and a venue that fills what it is sent."""
+
+    def __init__(self, path, subscriptions=SETTINGS.subscriptions, most=0):
+        self.journal = Journal(path)
+        ids = {s.instrument for s in subscriptions}
+        self.engine = Engine(
+            replace(SETTINGS, subscriptions=subscriptions),
+            {id_: instrument(id_, most) for id_ in ids},
+            self.journal,
+        )
+        self.seconds = 0
+        self.mode = PermitMode.TRADE
+        self.equity = Decimal(10_000)
+        self.held = dict.fromkeys(ids, 0)
+        self.sequence = 0
+        self.price = Decimal(1000)
+        self.engine.is_reconciled = True
+
+    @property
+    def now(self):
+        monotonic = (1000 + self.seconds) * NS_PER_SECOND
+        answer = PermitAnswer("n", self.mode, "h", "b", 1)
+        permit = Permit(answer, monotonic)
+        return Now(START_NS + self.seconds * NS_PER_SECOND, monotonic, permit)
+
+    def read(self):
+        """The venue is read: effects."""
+        self.engine.on_marks(dict.fromkeys(self.held, self.price), self.now)
+        snapshot = AccountSnapshot(
+            self.equity,
+            self.equity,
+            "USDT",
+            tuple(
+                Position(id_, lots, self.price, self.price, Decimal(0))
+                for id_, lots in self.held.items()
+                if lots
+            ),
+            0,
+        )
+        return self.engine.on_account(snapshot, self.now.monotonic_ns, self.now)
+
+    def target(self, value, id_=BTC, strategy="trend", age=0, price=1000):
+        self.sequence += 1
+        wanted = Wanted(
+            strategy,
+            value,
+            Decimal(price),
+            self.now.time_ns,
+            self.sequence,
+            self.now.time_ns - age * NS_PER_SECOND,
+        )
+        return self.engine.on_target(wanted, id_, self.now)
+
+    def finish(self, effect, state=OrderState.FILLED, filled=None):
+        """The order of ``effect`` ends at the venue."""
+        record = effect.record
+        if record.client_order_id not in self.journal:
+            self.journal.record_order(record)
+        filled = record.size_lots if filled is None else filled
+        id_ = record.order().instrument
+        self.held[id_] += record.side.sign * filled
+        note = OrderNote(record.client_order_id, 0, "seen", state, "", filled, "1")
+        self.journal.record_note(note)
+        self.engine.on_order(OrderStanding(record, state, filled, "1", 0), self.now)
+
+    def run(self, effects, steps=50):
+        """Fill every order until nothing more is sent; return all of them."""
+        sent = []
+        for _ in range(steps):
+            orders = [e for e in effects if isinstance(e, SendOrder)]
+            if not orders:
+                return sent
+            for effect in orders:
+                sent.append(effect.approved.order)
+                self.finish(effect)
+            self.seconds += 1
+            effects = self.read()
+        pytest.fail("the engine does not come to rest")
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "journal.sqlite")
+    yield world
+    world.journal.close()
+
+
+def orders(effects):
+    return [e.approved.order for e in effects if isinstance(e, SendOrder)]
+
+
+def notices(effects):
+    return [e.text for e in effects if isinstance(e, Notice)]
+
+
+def test_a_target_becomes_one_order_of_its_size(world):
+    world.read()
+    (order,) = orders(world.target(0.5))
+    assert isinstance(order, Increase)
+    assert (order.side, order.size_lots) == (Side.BUY, 5_000)
+
+
+def test_nothing_is_planned_before_the_first_comparison_or_reading(world):
+    assert world.target(0.5) == []
+    world.engine.is_reconciled = False
+    assert world.read() == []
+    assert world.engine.plan_all(world.now) == []
+    world.engine.is_reconciled = True
+    assert len(orders(world.engine.plan_all(world.now))) == 1
+
+
+def test_a_flip_is_a_reduction_to_zero_and_then_an_increase(world):
+    world.held[BTC] = 5_000
+    world.read()
+    sent = world.run(world.target(-0.5))
+    assert [type(o) for o in sent] == [Reduction, Increase]
+    assert [o.size_lots for o in sent] == [5_000, 5_000]
+    assert world.held[BTC] == -5_000
+
+
+def test_the_attempt_rises_only_when_the_one_before_has_ended(world):
+    world.read()
+    effects = world.target(0.5)
+    assert len(orders(effects)) == 1
+    world.journal.record_order(effects[-1].record)
+    for _ in range(5):
+        world.seconds += 1
+        assert orders(world.read()) == []
+        assert orders(world.engine.plan_all(world.now)) == []
+    world.finish(effects[-1], OrderState.NOT_FOUND, 0)
+    world.seconds += 5
+    again = world.read()
+    assert len(orders(again)) == 1
+    assert again[-1].record.attempt == 1
+    assert orders(again)[0].client_order_id != orders(effects)[0].client_order_id
+
+
+def test_no_increase_without_a_live_permit_but_every_reduction(world):
+    world.mode = PermitMode.REDUCE_ONLY
+    world.held[BTC] = 2_000
+    world.read()
+    assert orders(world.target(0.5)) == []
+    (order,) = orders(world.target(0.1))
+    assert isinstance(order, Reduction)
+    assert order.size_lots == 1_000
+
+
+def test_a_stale_target_raises_nothing_and_still_reduces(world):
+    world.read()
+    effects = world.target(0.5, age=181)
+    assert orders(effects) == []
+    assert "older than 3 bars" in notices(effects)[0]
+    world.held[BTC] = 9_000
+    (order,) = orders(world.read())
+    assert isinstance(order, Reduction)
+    assert order.size_lots == 4_000
+
+
+def test_a_target_grows_stale_while_it_waits(world):
+    world.mode = PermitMode.REDUCE_ONLY
+    world.read()
+    world.target(0.5)
+    world.mode = PermitMode.TRADE
+    world.seconds = 200
+    assert orders(world.read()) == []
+
+
+def test_a_target_that_is_no_number_changes_nothing(world):
+    world.held[BTC] = 5_000
+    world.read()
+    assert orders(world.target(0.5)) == []
+    for value in (float("nan"), float("inf")):
+        effects = world.target(value)
+        assert orders(effects) == []
+    assert orders(world.read()) == []
+
+
+def test_an_older_target_does_not_replace_a_newer_one(world):
+    world.read()
+    world.run(world.target(0.5))
+    assert world.target(-0.5, age=10) == []
+    assert orders(world.read()) == []
+
+
+def test_drifting_equity_makes_no_orders_within_a_bar(world):
+    world.read()
+    world.run(world.target(0.5))
+    for equity in (9_000, 11_000, 15_000):
+        world.equity = Decimal(equity)
+        world.seconds += 1
+        assert orders(world.read()) == []
+
+
+def test_all_strategies_of_an_instrument_must_have_spoken(tmp_path):
+    both = (Subscription("trend", BTC, 60), Subscription("carry", BTC, 60))
+    world = World(tmp_path / "j.sqlite", both)
+    world.held[BTC] = 1_000
+    world.read()
+    assert world.target(0.5) == []
+    sent = world.run(world.target(-0.2, strategy="carry"))
+    assert [o.size_lots for o in sent] == [2_000]
+    assert world.held[BTC] == 3_000
+    world.journal.close()
+
+
+def test_the_leverage_cap_counts_every_position_and_trims_the_order(tmp_path):
+    both = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
+    world = World(tmp_path / "j.sqlite", both)
+    world.held[ETH] = 20_000  # 2 x equity
+    world.read()
+    world.target(2.0, ETH)
+    (order,) = orders(world.target(2.5))
+    assert order.size_lots == 10_000  # what is left of 3 x equity
+    world.journal.close()
+
+
+def test_two_orders_of_one_instant_share_the_leverage_cap(tmp_path):
+    both = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
+    world = World(tmp_path / "j.sqlite", both)
+    world.read()
+    first = orders(world.target(2.0, BTC))
+    second = orders(world.target(2.0, ETH))
+    assert first[0].size_lots + second[0].size_lots == 30_000
+    world.journal.close()
+
+
+def test_a_mark_beyond_the_collar_stops_the_increase_and_says_so_once(world):
+    world.price = Decimal(900)
+    world.read()
+    effects = world.target(0.5)
+    assert orders(effects) == []
+    assert "collar" in notices(effects)[0]
+    world.seconds += 1
+    assert notices(world.read()) == []
+
+
+def test_the_position_must_show_the_fill_before_the_next_plan(world):
+    world.read()
+    effects = world.target(0.5)
+    world.finish(effects[-1])
+    lots, world.held[BTC] = world.held[BTC], 0  # the venue lags behind its own answer
+    world.seconds += 1
+    assert orders(world.read()) == []
+    world.held[BTC] = lots
+    world.seconds += 1
+    assert orders(world.read()) == []
+    assert orders(world.engine.plan_all(world.now)) == []
+
+
+def test_a_position_that_stays_different_is_the_venues_and_is_said(world):
+    world.read()
+    effects = world.target(0.5)
+    world.finish(effects[-1])
+    world.held[BTC] = 0  # somebody closed it meanwhile
+    world.seconds += 3
+    effects = world.read()
+    assert "the venue holds 0 lots" in notices(effects)[0]
+    assert len(orders(effects)) == 1
+
+
+def test_a_reading_asked_for_before_the_order_ended_does_not_count(world):
+    world.read()
+    effects = world.target(0.5)
+    asked = world.now.monotonic_ns
+    world.seconds += 1
+    world.finish(effects[-1], OrderState.CANCELED, 0)
+    snapshot = AccountSnapshot(world.equity, world.equity, "USDT", (), 0)
+    world.seconds += 10
+    assert orders(world.engine.on_account(snapshot, asked + 1, world.now)) == []
+
+
+def test_refusals_are_tried_again_ever_more_slowly(world):
+    world.read()
+    effects = world.target(0.5)
+    times = []
+    for _ in range(170):
+        for effect in effects:
+            if isinstance(effect, SendOrder):
+                times.append(world.seconds)
+                world.finish(effect, OrderState.REFUSED, 0)
+        world.seconds += 1
+        effects = world.read()
+    gaps = [b - a for a, b in pairwise(times)]
+    assert gaps[:5] == [1, 2, 4, 8, 15]
+    assert all(gap == 30 for gap in gaps[5:])
+
+
+def test_sizes_beyond_one_market_order_go_out_in_slices(tmp_path):
+    world = World(tmp_path / "j.sqlite", most=1_500)
+    world.read()
+    sent = world.run(world.target(0.5))
+    assert [o.size_lots for o in sent] == [1_500, 1_500, 1_500, 500]
+    assert len({o.client_order_id for o in sent}) == 4
+    world.journal.close()
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    targets=st.lists(st.floats(-2.9, 2.9), min_size=1, max_size=6),
+    most=st.sampled_from([0, 7_000]),
+)
+def test_every_sequence_of_targets_ends_where_the_last_one_says(
+    tmp_path_factory, targets, most
+):
+    world = World(tmp_path_factory.mktemp("j") / "j.sqlite", most=most)
+    try:
+        world.read()
+        for target in targets:
+            world.seconds += 60
+            world.read()
+            before = world.held[BTC]
+            sent = world.run(world.target(target))
+            wanted = int(target * 10_000 + (1e-9 if target > 0 else -1e-9))
+            for order in sent:
+                if isinstance(order, Increase):
+                    assert before * order.side.sign >= 0
+                else:
+                    assert before * order.side.sign < 0
+                    assert order.size_lots <= abs(before)
+                before += order.side.sign * order.size_lots
+            assert abs(world.held[BTC] - wanted) <= 200  # the band: 2 % of equity
+            assert abs(world.held[BTC]) <= max(abs(wanted) + 200, 0)
+    finally:
+        world.journal.close()
