@@ -220,16 +220,13 @@ def _prior_bars(
         ).collect()
     except CryptoquantixError:
         return []
-    tick, lot = listing.tick_size, listing.lot_size
-
-    def steps(value: float, step: Decimal) -> int:
-        return to_steps_nearest(Decimal(repr(value)), step)
-
-    times = rows["open_time"].to_physical().to_list()
+    # Doubles of at most 15 digits: the quotient by a step rounds to the exact count.
+    tick, lot = float(listing.tick_size), float(listing.lot_size)
     bars = []
+    times = rows["open_time"].to_physical().to_list()
     for time_ns, row in zip(times, rows.drop("open_time").iter_rows(), strict=True):
-        opened, high, low, close = (steps(value, tick) for value in row[:4])
-        lots = steps(row[4], lot)
+        opened, high, low, close = (round(value / tick) for value in row[:4])
+        lots = round(row[4] / lot)
         trades = int(row[5] or 0)
         bars.append(
             PriorBar(time_ns, opened, high, low, close, lots, lots * close, trades)

@@ -122,7 +122,7 @@ class ConditionalExchange(Exchange):
     def drain(self) -> list[VenueEvent]:
         """Return the events since the last call, with those of parents of orders."""
         events = super().drain()
-        if not self._algo_of_order:
+        if not events or not self._algo_of_order:
             return events
         finished: list[VenueEvent] = []
         for event in events:

@@ -86,9 +86,10 @@ class Exchange:
 
     def drain(self) -> list[VenueEvent]:
         """Return the events since the last call, in order."""
+        if not self._events:
+            return []
         events, self._events = self._events, []
-        if events:
-            events.extend(self._flat_changes(events[-1].time_ns))
+        events.extend(self._flat_changes(events[-1].time_ns))
         return events
 
     # The tape.

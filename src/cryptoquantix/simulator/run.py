@@ -18,6 +18,7 @@ from cryptoquantix.simulator.world import World
 TIMER_SECONDS = 0.05
 WAIT_SECONDS_MAX = 0.02
 WAIT_SECONDS_MIN = 0.001
+TURNS_BETWEEN_BURSTS = 5
 REAL_TIME_SPEED = 10.0  # up to here the tape waits for no reader
 
 
@@ -89,13 +90,14 @@ class Simulation:
                 continue
             is_behind = world.play()
             self._flush()
-            wait = 0.0
-            if not is_behind:
-                now_ns = world.clock.monotonic_ns()
-                wait = max(
-                    WAIT_SECONDS_MIN, tape.wait_seconds(now_ns, WAIT_SECONDS_MAX)
-                )
-            await asyncio.sleep(wait)
+            if is_behind:
+                # A request takes a few turns of the loop: all before the next burst.
+                for _ in range(TURNS_BETWEEN_BURSTS):
+                    await asyncio.sleep(0)
+                continue
+            now_ns = world.clock.monotonic_ns()
+            wait = tape.wait_seconds(now_ns, WAIT_SECONDS_MAX)
+            await asyncio.sleep(max(WAIT_SECONDS_MIN, wait))
 
     async def _tick_timer(self) -> None:
         while True:

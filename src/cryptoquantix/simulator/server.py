@@ -70,6 +70,9 @@ class _Listener:
     def flush(self, monotonic_ns: int, *, silent: bool) -> int:
         """Write what waits; return how many bytes the reader has not taken yet."""
         frames = self.subscriber.frames
+        if self.transport.is_closing():
+            frames.clear()
+            return 0
         if frames:
             if not silent:
                 self.transport.write(b"".join(frames))
