@@ -49,6 +49,9 @@ class Live:
     log: str = ""
     _builder: BarBuilder | None = None
 
+    def reached(self, close_ns: int) -> bool:
+        return bool(self.targets) and self.targets[-1].bar_close_ns >= close_ns
+
     def on_batch(self, batch: TickBatch) -> None:
         if self._builder is None:
             steps = (Decimal(batch.tick_size), Decimal(batch.lot_size))
@@ -56,6 +59,43 @@ class Live:
         self.ticks += len(batch.ticks)
         for tick in batch.iter_ticks():
             self.bars += self._builder.add(tick)
+
+
+COMMANDS = {"feed": ("feed", "binance"), "strategy": ("strategy",)}
+
+
+class Services:
+    """The processes under test, by name."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._logs: list[asyncio.Task[bytes]] = []
+
+    async def start(self, name: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cryptoquantix", *COMMANDS[name]),
+            *("--config", str(self._config)),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._running[name] = process
+        self._logs.append(asyncio.create_task(process.stderr.read()))
+
+    async def kill(self, name: str) -> None:
+        process = self._running.pop(name)
+        process.kill()
+        await process.wait()
+
+    def check(self) -> None:
+        for name, process in self._running.items():
+            assert process.returncode is None, f"{name} ended by itself"
+
+    async def stop(self) -> str:
+        for process in self._running.values():
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.wait(), 10)
+        return "".join([(await log).decode() for log in self._logs])
 
 
 async def play(
@@ -70,11 +110,14 @@ async def play(
     start: str | None = None,
     warmup_days: int = 0,
     seconds_max: float = 200.0,
+    kill_at: dict[int, str] | None = None,
 ) -> Live:
     """
     Play a tape until the target of the bar that closes at ``until_ns`` is published.
 
     The tape starts once feed and strategy are up, so that its first bar is seen whole.
+    Once the target of a bar at or after a time in ``kill_at`` is published, the service
+    it names ("feed" or "strategy") is killed without a word and started again.
     """
     live = Live(60 * 10**9)
     options = ["--tape", str(tape), "--catalog", str(catalog), "--paused"]
@@ -99,16 +142,9 @@ params = {params}
         )
         client = await connect(nats.url, "test")
         await _listen(client, live)
-        services = [
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "cryptoquantix", *command),
-                "--config",
-                str(config),
-                stderr=asyncio.subprocess.PIPE,
-            )
-            for command in (["feed", "binance"], ["strategy"])
-        ]
-        logs = [asyncio.create_task(_kept(one.stderr)) for one in services]
+        services = Services(config)
+        for name in COMMANDS:
+            await services.start(name)
         try:
             await _until(
                 lambda: live.feed and live.feed.connected and live.strategy,
@@ -117,26 +153,18 @@ params = {params}
             )
             venue.admin("/tape", {"paused": False})
             started = time.perf_counter()
-            await _until(
-                lambda: live.targets and live.targets[-1].bar_close_ns >= until_ns,
-                seconds_max,
-                services,
-            )
+            for at_ns, name in sorted((kill_at or {}).items()):
+                await _until(lambda at_ns=at_ns: live.reached(at_ns), 60, services)
+                await services.kill(name)
+                await services.start(name)
+            await _until(lambda: live.reached(until_ns), seconds_max, services)
             live.seconds = time.perf_counter() - started
             await asyncio.sleep(1.2)  # one more status
         finally:
-            for one in services:
-                if one.returncode is None:
-                    one.terminate()
-                await asyncio.wait_for(one.wait(), 10)
-            live.log = "".join([await log for log in logs])
+            live.log = await services.stop()
             print(live.log[-8_000:])  # shown where a test fails
             await client.close()
     return live
-
-
-async def _kept(stream: asyncio.StreamReader) -> str:
-    return (await stream.read()).decode()
 
 
 async def _listen(client, live: Live) -> None:
@@ -165,6 +193,5 @@ async def _listen(client, live: Live) -> None:
 async def _until(condition, seconds: float, services) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
-            for one in services:
-                assert one.returncode is None, "a service ended by itself"
+            services.check()
             await asyncio.sleep(0.02)

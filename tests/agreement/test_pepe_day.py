@@ -20,7 +20,7 @@ PARAMS = {
     "atr_bars": 20,
     "volatility_bars": 60,
 }
-SPEED = 4_000.0
+SPEED = 20_000.0
 
 
 @pytest.mark.slow
