@@ -77,6 +77,8 @@ def test_bars_of_bars_are_bars_of_ticks_and_lose_no_volume(rows, engine):
     frame = ticks([(t, p / 10**4, s / 10**3) for t, p, s in sorted(rows)])
     direct = time_bars(frame, 10 * MINUTE).collect(engine=engine)
     through = coarser_bars(time_bars(frame, MINUTE), 10 * MINUTE).collect(engine=engine)
-    assert direct.equals(through)
+    quote = "quote_volume"  # its sums may be too long for 15 digits
+    assert direct.drop(quote).equals(through.drop(quote))
+    assert through[quote].to_list() == pytest.approx(direct[quote].to_list(), rel=1e-12)
     exact = Fraction(sum(size for *_, size in rows), 10**3)
     assert float(sum(map(Fraction, map(str, direct["volume"])))) == float(exact)

@@ -112,8 +112,8 @@ def coarser_bars(
             _steps("volume", volume).sum().alias("volume"),
             _steps("quote_volume", quote).sum().alias("quote_volume"),
             pl.col("trades").sum(),
-            pl.col("open_time").first().to_physical().alias("first_ns"),
-            pl.col("close_time").last().to_physical().alias("last_ns"),
+            _ns(pl.col("open_time").first()).alias("first_ns"),
+            _ns(pl.col("close_time").last()).alias("last_ns"),
         )
         .sort("open_ns")
         .filter(first, last)
@@ -137,8 +137,13 @@ def _from_steps(column: str, decimals: int | None) -> pl.Expr:
 
 
 def _open_of(column: str, interval_ns: int) -> pl.Expr:
-    time_ns = pl.col(column).to_physical()
+    time_ns = _ns(pl.col(column))
     return (time_ns - time_ns % interval_ns).alias("open_ns")
+
+
+def _ns(time: pl.Expr) -> pl.Expr:
+    # Arithmetic on times can quietly make microseconds of them.
+    return time.cast(TIME).to_physical()
 
 
 def _with_flat_bars(bars: pl.LazyFrame, interval_ns: int) -> pl.LazyFrame:

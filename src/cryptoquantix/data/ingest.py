@@ -345,8 +345,9 @@ def _windows(kind: DatasetKind, date: str) -> Iterator[pl.Expr]:
     time = pl.col(TIME_COLUMN[kind])
     midnight = pl.lit(date).str.to_datetime("%Y-%m-%d", time_unit="ns", time_zone="UTC")
     for hour in range(_HOURS):
-        start = midnight + pl.duration(hours=hour)
-        yield (time >= start) & (time < start + pl.duration(hours=1))
+        start = midnight + pl.duration(hours=hour, time_unit="ns")
+        end = midnight + pl.duration(hours=hour + 1, time_unit="ns")
+        yield (time >= start) & (time < end)
 
 
 def _read(key: DatasetKey, files: list[Path], window: pl.Expr) -> pl.DataFrame:
