@@ -149,10 +149,14 @@ async def test_a_subscription_the_venue_forgot_is_renewed(tmp_path, monkeypatch)
     monkeypatch.setattr(feed_service, "SILENCE_NS", 200_000_000)
     monkeypatch.setattr(feed_service, "_PROBE_SECONDS", 0.05)
     venue = StandIn()
+    venue.ticks["BTCUSDT"] = [tick(0)]
     async with feeding(tmp_path, venue) as (service, heard, _):
         await venue.subscribed(2)
+        await asyncio.sleep(1)
+        assert service.status().reconnects == 0, "trades before us are none of ours"
         await venue.trade("BTCUSDT", tick(1))
         await heard.until(lambda h: h.ids == [1])
+        await venue.send("btcusdt@bookTicker", book_ticker("BTCUSDT", 5))
         await asyncio.sleep(1)
         assert service.status().reconnects == 0, "a quiet market is no dead socket"
         venue.deaf = True

@@ -165,6 +165,8 @@ class FeedService:
         self._client = client
         self._clock = clock
         self._session = clock.time_ns()
+        # By symbol: the session in which the venue was asked, and its newest trade.
+        self._probed: dict[str, tuple[int, int]] = {}
         symbols = list(self.decoder.streams)
 
         self._trade_sockets: list[_Watched] = []
@@ -256,28 +258,44 @@ class FeedService:
         return self._clock.monotonic_ns() - heard_ns > SILENCE_NS
 
     async def _probe(self, socket: MarketSocket, symbol: str) -> None:
-        stream = self.decoder.streams[symbol]
+        """Ask the venue for its newest trade; what came since we last asked is due."""
+        session_ns = socket.subscribed_monotonic_ns
         try:
             newest = await self._rest.newest_trade_id(symbol)
-            # A print of this moment may still be on its way: look again later.
-            await asyncio.sleep(_PROBE_SECONDS)
         except VenueError as error:
             _log.debug("probe failed", extra={"symbol": symbol, "error": str(error)})
             return
-        if stream.trade_id < newest and self._is_silent(socket, symbol):
+        before = self._probed.get(symbol)
+        self._probed[symbol] = (session_ns, newest)
+        stream = self.decoder.streams[symbol]
+        if before is None or before[0] != session_ns:
+            return
+        if newest <= max(before[1], stream.trade_id):
+            return
+        # A print of this moment may still be on its way: look again a little later.
+        await asyncio.sleep(_PROBE_SECONDS)
+        is_same = session_ns == socket.subscribed_monotonic_ns
+        if is_same and stream.trade_id < newest and self._is_silent(socket, symbol):
             socket.restart(f"{symbol} trades at the venue, its stream is silent")
 
     async def _watch_quotes(self) -> None:
         """Give up a socket whose instrument trades while its quotes stand still."""
+        # By symbol: the last quote heard, and when we noticed a trade after it.
+        noticed: dict[str, tuple[int, int]] = {}
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
+            now_ns = self._clock.monotonic_ns()
             for watched in self._quote_sockets:
                 since_ns = watched.socket.subscribed_monotonic_ns
-                for symbol in watched.symbols:
+                for symbol in watched.symbols if since_ns >= 0 else ():
                     stream = self.decoder.streams[symbol]
                     heard_ns = max(stream.quote_monotonic_ns, since_ns)
-                    behind_ns = stream.trade_monotonic_ns - heard_ns
-                    if since_ns >= 0 and behind_ns > SILENCE_NS:
+                    if stream.trade_monotonic_ns <= heard_ns:
+                        continue
+                    at = noticed.get(symbol)
+                    if at is None or at[0] != heard_ns:
+                        noticed[symbol] = (heard_ns, now_ns)
+                    elif now_ns - at[1] > SILENCE_NS:
                         reason = f"{symbol} trades, its quotes are silent"
                         watched.socket.restart(reason)
                         break
