@@ -334,7 +334,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run every service on this machine; one that ends is restarted alone."""
-    from cryptoquantix.apps.up import line, run
+    from cryptoquantix.apps.up import line, run, started
 
     def say(text: str) -> None:
         sys.stderr.write(text + "\n")
@@ -344,9 +344,7 @@ def up(
         is_live=live,
         leave_unguarded=leave_unguarded,
         announce=lambda state: None if as_json else say(line(state)),
-        on_ready=lambda what: _print(
-            what, as_json=as_json, text="everything was started; Ctrl-C stops it"
-        ),
+        on_ready=lambda what: _print(what, as_json=as_json, text=started(what)),
         say=say,
     )
 

@@ -23,6 +23,7 @@ from cryptoquantix.core.errors import DaemonError, SettingsError
 from cryptoquantix.risk_client.operator import OperatorClient
 from cryptoquantix.risk_client.verdict import problems, remarks
 from cryptoquantix.supervisor.record import read_record
+from cryptoquantix.supervisor.service import Condition
 
 MEANING: Final = {
     "halt": (
@@ -61,9 +62,9 @@ def status(config: Path | None) -> tuple[dict[str, Any], str, bool]:
     report = read_record(settings.directory / "up" / "services.json")
     if report is not None:
         notes += [
-            f"{service.name} does not run: {service.note or 'see ' + service.log}"
+            f"{service.name} is not ready: {service.note or 'see ' + service.log}"
             for service in report.services
-            if not service.is_alive
+            if not (service.is_alive and service.condition == Condition.READY)
         ]
     value: dict[str, Any] = {
         "ok": not wrong,

@@ -27,8 +27,14 @@ NATS: Final = "nats"
 RISK: Final = "risk"
 EXECUTION: Final = "execution"
 ALARMS: Final = "alarms"
-# Wrong settings end a service within its import time, about a second.
-_SETTLE_SECONDS: Final = 1.5
+# What each writes to its log when it does its work: execution also when it has
+# found a halt, in which there is nothing for it to do.
+_READY_WORDS: Final = {
+    "feed": ("market data subscribed",),
+    "strategy": ("bus connected",),
+    "execution": ('"reconciled"', '"halted": true'),
+    "alarms": ('"channel"',),
+}
 _STOP_SECONDS: Final = 3.0
 _RISK_STOP_SECONDS: Final = 5.0
 
@@ -107,7 +113,7 @@ def child_specs(
             environment=_environment(settings, config, name, token),
             log=settings.log_directory / f"{name}.log",
             stop_seconds=_STOP_SECONDS,
-            settle_seconds=_SETTLE_SECONDS,
+            ready_words=_READY_WORDS[arguments[0]],
         )
         for name, arguments in _children(settings)
     ]

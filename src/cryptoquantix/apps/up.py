@@ -42,7 +42,7 @@ from cryptoquantix.supervisor.supervisor import Supervised, Supervisor
 
 _NATS_SECONDS: Final = 10.0
 _RISK_SECONDS: Final = 20.0
-_OTHERS_SECONDS: Final = 20.0
+_OTHERS_SECONDS: Final = 25.0
 _PORT_SECONDS: Final = 3.0
 
 type Announce = Callable[[ServiceState], None]
@@ -62,7 +62,7 @@ def run(
     Run everything until SIGINT or SIGTERM.
 
     ``announce`` is told when a service is ready, ends or is stopped, ``on_ready`` once
-    that all are ready (with what is not yet, after 20 s), ``say`` what became of the
+    that all are ready (with what is not yet, after 25 s), ``say`` what became of the
     daemon.
 
     Raises
@@ -83,9 +83,18 @@ def run(
 
 def line(state: ServiceState) -> str:
     """Return one service's change as a line for a person."""
-    pid = f" (pid {state.pid})" if state.pid else ""
+    if state.condition is Condition.READY:
+        again = " again" if state.restarts else ""
+        return f"{state.name:<14}ready{again} (pid {state.pid})"
     note = f": {state.note}" if state.note else ""
-    return f"{state.name:<14}{state.condition.value}{pid}{note}"
+    return f"{state.name:<14}{state.condition.value}{note}"
+
+
+def started(what: dict[str, Any]) -> str:
+    """Return ``on_ready``'s answer as a sentence for a person."""
+    if not what["not_ready"]:
+        return "everything is ready; Ctrl-C stops it"
+    return f"not ready yet: {'; '.join(what['not_ready'])}; Ctrl-C stops everything"
 
 
 class Up:
@@ -105,6 +114,7 @@ class Up:
         self._clock = SystemClock()
         self._token = _token(settings)
         self._risk: Detached | None = None
+        self._told: dict[str, tuple[Condition, str]] = {}
 
     async def run(self, *, leave_unguarded: bool, say: Callable[[str], None]) -> None:
         """Start in order, watch, and on cancellation stop in order."""
@@ -179,8 +189,13 @@ class Up:
         )
 
     def _tell(self, state: ServiceState) -> None:
-        if state.condition is not Condition.STARTING:
-            self._announce(state)
+        """Announce what is news: the same failure again and again is none."""
+        news = (state.condition, state.note)
+        is_told = self._told.get(state.name) == news
+        if state.condition is Condition.STARTING or is_told:
+            return
+        self._told[state.name] = news
+        self._announce(state)
 
     def _child(self, supervisor: Supervisor, spec: ServiceSpec) -> Child:
         return Child(spec, clock=self._clock, on_change=supervisor.changed)

@@ -26,6 +26,7 @@ from cryptoquantix.supervisor.service import (
     ServiceSpec,
     ServiceState,
     bound_log,
+    has_said,
     last_sentence,
 )
 
@@ -71,9 +72,7 @@ class Child:
                 ran = (self._clock.monotonic_ns() - started_ns) / NS_PER_SECOND
                 failures = self._policy.failures_after(failures, ran)
                 self.state.restarts += 1
-                self._change(
-                    Condition.WAITING, note=exit_text(code, sentence, failures)
-                )
+                self._change(Condition.WAITING, note=exit_text(code, sentence))
                 await asyncio.sleep(self._policy.delay_seconds(failures))
         finally:
             await self._end()
@@ -98,7 +97,7 @@ class Child:
                 start_new_session=True,
             )
         self._change(Condition.STARTING, pid=self._process.pid)
-        watcher = asyncio.create_task(self._watch(), name=f"watch-{spec.name}")
+        watcher = asyncio.create_task(self._watch(offset), name=f"watch-{spec.name}")
         try:
             code = await self._process.wait()
         finally:
@@ -107,9 +106,9 @@ class Child:
         self._process = None
         return code, last_sentence(spec.log, offset)
 
-    async def _watch(self) -> None:
+    async def _watch(self, offset: int) -> None:
         """Say when it is ready; then keep its log bounded."""
-        await self._until_ready()
+        await self._until_ready(offset)
         self._change(Condition.READY, pid=self.state.pid, note=self.state.note)
         self.ready.set()
         while True:
@@ -117,14 +116,16 @@ class Child:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(bound_log, self.spec.log)
 
-    async def _until_ready(self) -> None:
-        await asyncio.sleep(self.spec.settle_seconds)
-        if self.spec.ready is None:
-            return
-        while True:
+    async def _until_ready(self, offset: int) -> None:
+        """Return when what the spec asks for has been seen; ``offset`` of the log."""
+        spec = self.spec
+        words = spec.ready_words
+        while words and not has_said(spec.log, offset, words):  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(_READY_POLL_SECONDS)
+        while spec.ready is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PROBE_SECONDS):
-                    if await self.spec.ready():
+                    if await spec.ready():
                         return
             await asyncio.sleep(_READY_POLL_SECONDS)
 

@@ -86,7 +86,7 @@ class Detached:
             failures = self._policy.failures_after(failures, ran)
             self._process = None
             self.state.restarts += 1
-            self._change(Condition.WAITING, note=exit_text(None, said, failures))
+            self._change(Condition.WAITING, note=exit_text(None, said))
             await asyncio.sleep(self._policy.delay_seconds(failures))
             await self._start()
 

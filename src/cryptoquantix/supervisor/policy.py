@@ -31,7 +31,7 @@ class RestartPolicy:
         return 1 if ran_seconds >= self.stable_seconds else failures + 1
 
 
-def exit_text(code: int | None, sentence: str, failures: int) -> str:
+def exit_text(code: int | None, sentence: str) -> str:
     """
     Return in one sentence how a service ended.
 
@@ -42,18 +42,12 @@ def exit_text(code: int | None, sentence: str, failures: int) -> str:
         not our child, whose code nobody tells us.
     sentence : str
         What it said last (``cqx: …`` without the prefix), or nothing.
-    failures : int
-        How often in a row.
     """
     if code is not None and code < 0:
-        how = f"was killed by {_signal_name(-code)}"
-    elif sentence:
-        how = f"stopped: {sentence}"
-    elif code is None:
-        how = "ended"
-    else:
-        how = f"ended with exit code {code}"
-    return how if failures == 1 else f"{how} ({failures} times in a row)"
+        return f"was killed by {_signal_name(-code)}"
+    if sentence:
+        return f"stopped: {sentence}"
+    return "ended" if code is None else f"ended with exit code {code}"
 
 
 def _signal_name(number: int) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 _LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 _TAIL_BYTES: Final = 16 * 1024
+_SEARCH_BYTES: Final = 1024 * 1024
 _SENTENCE_PREFIX: Final = "cqx: "
 
 
@@ -27,9 +28,9 @@ class ServiceSpec:
     """
     How to run one service.
 
-    ``environment`` is all it gets; it is ready once it has run for
-    ``settle_seconds`` and ``ready``, asked until then, says True; ``stop_seconds`` is
-    how long it may take to end after SIGTERM.
+    ``environment`` is all it gets; it is ready once its log holds one of
+    ``ready_words`` and ``ready``, asked until then, says True (what is not given is
+    not asked for); ``stop_seconds`` is how long it may take to end after SIGTERM.
     """
 
     name: str
@@ -38,7 +39,7 @@ class ServiceSpec:
     log: Path
     ready: Callable[[], Awaitable[bool]] | None = None
     stop_seconds: float = 10.0
-    settle_seconds: float = 0.0
+    ready_words: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,6 +76,17 @@ def bound_log(log: Path) -> None:
             target.write(block)
     with log.open("r+b") as file:
         file.truncate(0)
+
+
+def has_said(log: Path, offset: int, words: tuple[str, ...]) -> bool:
+    """Return whether a log holds one of ``words`` in its first MiB after ``offset``."""
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            text = file.read(_SEARCH_BYTES).decode(errors="replace")
+    except OSError:
+        return False
+    return any(word in text for word in words)
 
 
 def last_sentence(log: Path, offset: int) -> str:
