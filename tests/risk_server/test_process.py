@@ -1,0 +1,303 @@
+"""The running daemon: killed, restarted, misconfigured, and against a real crash."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from processes import end, wait_for
+from risk_server.conftest import RiskProcess
+
+FORBIDDEN = ("aiogram", "apprise", "polars", "numba", "numpy", "nats", "sqlalchemy")
+
+
+def crash(simulator, factor="0.9"):
+    simulator.admin("/price", {"venue": "binance", "symbol": "*", "factor": factor})
+
+
+def is_empty(simulator):
+    account = simulator.admin("/account?venue=binance")
+    return not (
+        account["positions"] or account["open_orders"] or account["algo_orders"]
+    )
+
+
+def armed_with_a_book(risk, trader):
+    risk.start()
+    trader.build()
+    risk.arm()
+    return risk
+
+
+def test_a_crash_ends_verified_flat_and_halted(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    account = simulator.admin("/account?venue=binance")
+    assert len(account["positions"]) == 5
+    assert len(account["open_orders"]) == 15
+    assert len(account["algo_orders"]) == 5
+    simulator.admin("/watch", {"venue": "binance", "threshold": "0.03"})
+    time.sleep(1.2)
+    crash(simulator)
+    found = risk.until("HALTED")
+    crossed_ns = simulator.admin("/watch?venue=binance")["crossed_time_ns"]
+    trip = found["trip"]
+    detected_ms = (trip["decided_time_ns"] - crossed_ns) / 1e6
+    flat_ms = (trip["flat_time_ns"] - crossed_ns) / 1e6
+    assert detected_ms < 1600
+    assert flat_ms < 3500
+    assert is_empty(simulator)
+    assert found["is_flat"]
+    assert found["permit_mode"] == "halted"
+    texts = [alarm["text"] for alarm in risk.call("/v1/alarms")["alarms"]]
+    assert any("Flat is verified" in text for text in texts)
+
+
+def test_after_a_halt_it_keeps_guarding(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    crash(simulator)
+    risk.until("HALTED")
+    marks = trader.marks()
+    trader.market("BTCUSDT", "BUY", "0.1")
+    trader.limit("ETHUSDT", "BUY", "1", f"{marks['ETHUSDT'] * 0.9:.1f}")
+    wait_for(lambda: is_empty(simulator), 8)
+    assert risk.status()["state"] == "HALTED"
+
+
+def test_killed_while_armed_it_resumes_armed_with_the_peak(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    crash(simulator, "1.01")
+    time.sleep(1.2)
+    before = risk.status()
+    risk.kill()
+    risk.start()
+    after = risk.until("ARMED")
+    assert float(after["high_water_mark"]) == pytest.approx(
+        float(before["high_water_mark"]), rel=0.01
+    )
+    assert after["sequence"] >= before["sequence"]
+    crash(simulator)
+    risk.until("HALTED")
+    assert is_empty(simulator)
+
+
+def test_killed_after_the_crash_and_before_it_saw_it_the_peak_says_so(
+    risk, trader, simulator
+):
+    armed_with_a_book(risk, trader)
+    time.sleep(1.2)
+    risk.kill()
+    crash(simulator)
+    risk.start()
+    risk.until("HALTED")
+    assert is_empty(simulator)
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_of_a_halt_it_ends_flat_and_halted(risk, trader, simulator):
+    """SIGKILL after each of several delays; the restart finishes what was begun."""
+    risk.start()
+    for delay_ms in (0, 4, 10, 25, 60, 300):
+        trader.build(20_000)
+        if risk.status()["state"] in {"LOCKED", "HALTED"}:
+            close_and_arm(risk, trader)
+        time.sleep(1.1)
+        risk.call("/v1/halt", {"who": "tests", "reason": f"{delay_ms} ms"})
+        time.sleep(delay_ms / 1000)
+        risk.kill()
+        risk.start()
+        assert risk.state in {"TRIPPED", "CANCELING", "CLOSING", "VERIFYING", "HALTED"}
+        risk.until("HALTED")
+        assert is_empty(simulator), f"after {delay_ms} ms"
+
+
+def close_and_arm(risk, trader):
+    """A halted daemon clears what was just built: arm, then build again."""
+    wait_for(
+        lambda: (
+            risk.call("/v1/rearm", {"who": "tests", "reason": "again"}).get("state")
+            == "ARMED"
+        ),
+        20,
+        0.3,
+    )
+    trader.build(20_000)
+
+
+def test_a_withdrawal_never_trips_it(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    time.sleep(1.2)
+    simulator.admin("/account", {"venue": "binance", "withdraw": "20000"})
+    time.sleep(4)
+    found = risk.status()
+    assert found["state"] == "ARMED"
+    assert float(found["drawdown"]) < 0.01
+    assert found["permit_mode"] == "trade"
+
+
+def test_an_outage_is_blind_and_its_end_is_armed_again(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    simulator.admin("/outage", {"venue": "binance", "seconds": 8, "kind": "refuse"})
+    found = risk.until("BLIND", seconds=9)
+    assert found["permit_mode"] == "reduce_only"
+    risk.until("ARMED", seconds=12)
+    assert len(simulator.admin("/account?venue=binance")["positions"]) == 5
+
+
+def test_a_crash_during_an_outage_is_found_when_it_ends(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    time.sleep(1.2)
+    simulator.admin("/outage", {"venue": "binance", "seconds": 3, "kind": "hang"})
+    crash(simulator)
+    risk.until("HALTED")
+    assert is_empty(simulator)
+
+
+def test_a_corrupt_store_leaves_it_up_locked_and_saying_so(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    risk.stop()
+    risk.store.write_bytes(b"no database at all" * 1000)
+    risk.start()
+    assert risk.state == "LOCKED"
+    found = risk.status()
+    assert found["is_store_corrupt"]
+    assert "corrupt" in found["reason"]
+    assert list(risk.store.parent.glob("risk.sqlite.corrupt-*"))
+    time.sleep(1.5)
+    assert len(simulator.admin("/account?venue=binance")["positions"]) == 5
+    risk.arm()
+    assert not risk.status()["is_store_corrupt"]
+
+
+def test_a_lost_store_is_locked_and_closes_nothing(risk, trader, simulator):
+    armed_with_a_book(risk, trader)
+    risk.kill()
+    for part in risk.store.parent.glob("risk.sqlite*"):
+        part.unlink()
+    risk.start()
+    crash(simulator)
+    time.sleep(2.5)
+    assert risk.status()["state"] == "LOCKED"
+    assert len(simulator.admin("/account?venue=binance")["positions"]) == 5
+
+
+def test_a_second_daemon_on_one_store_is_refused(risk):
+    risk.start()
+    code, said = risk.refusal()
+    assert code != 0
+    assert "another risk daemon holds the store" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_an_unreachable_venue_at_the_start_leaves_it_up(tmp_path, simulator):
+    venue = simulator.venue | {"rest": "http://127.0.0.1:9"}
+    risk = RiskProcess(tmp_path, venue)
+    try:
+        risk.start()
+        wait_for(lambda: risk.status()["venues"][0]["problem"], 5)
+        found = risk.call("/v1/rearm", {"who": "tests", "reason": "x"})
+        assert "not checked yet" in found["error"]
+    finally:
+        risk.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"drawdown_fraction_max": 0}, "risk.drawdown_fraction_max"),
+        ({"drawdown_fraction_max": -0.1}, "risk.drawdown_fraction_max"),
+        ({"drawdown_fraction_max": 1.5}, "risk.drawdown_fraction_max"),
+        ({"listen": "nonsense"}, "must be host:port"),
+        ({"listen": "127.0.0.1:99999"}, "must be host:port"),
+        ({"token": "", "listen": "0.0.0.0:0"}, "risk.token must be set"),
+    ],
+)
+def test_bad_settings_are_one_sentence(risk, simulator, settings, sentence):
+    risk.settings(simulator.venue, **settings)
+    listen = settings.get("listen", "127.0.0.1:0")
+    code, said = risk.refusal("--listen", listen)
+    assert code != 0
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+    assert not risk.store.exists(), "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"key": "", "secret": ""}, "needs a key of its own"),
+        ({"secret": "wrong"}, "refuses the key"),
+        ({"key": "wrong"}, "refuses the key"),
+    ],
+)
+def test_keys_that_do_not_work_end_the_start(risk, simulator, own, sentence):
+    venue = simulator.venue
+    risk.settings(venue | {"risk": venue["risk"] | own})
+    code, said = risk.refusal()
+    assert code != 0
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_taken_port_is_one_sentence(risk, simulator):
+    taken = simulator.rest.removeprefix("http://")
+    code, said = risk.refusal("--listen", taken)
+    assert code != 0
+    assert f"cannot listen on {taken}" in said
+
+
+def test_it_is_ready_soon_and_stays_small(risk):
+    risk.start()
+    time.sleep(3)
+    status = Path(f"/proc/{risk.process.pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    assert int(fields["VmRSS"].split()[0]) < 200_000
+    assert risk.ready_seconds < 10, "the goal is 2 s on an idle machine"
+
+
+def test_it_never_loads_what_it_does_not_need():
+    """DESIGN 6: neither alarms, data frames, kernels, the bus nor a strategy."""
+    code = (
+        "import sys, json, cryptoquantix.cli, cryptoquantix.apps.risk;"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
+    )
+    loaded = json.loads(found.stdout)
+    roots = {name.partition(".")[0] for name in loaded}
+    assert not roots & set(FORBIDDEN)
+    for package in ("strategies", "orders", "journal", "bus", "alarms", "live"):
+        assert f"cryptoquantix.{package}" not in loaded
+
+
+def test_the_running_daemon_has_no_foreign_library_mapped(risk, trader):
+    armed_with_a_book(risk, trader)
+    time.sleep(1.5)
+    maps = Path(f"/proc/{risk.process.pid}/maps").read_text()
+    for name in ("numpy", "polars", "numba", "llvmlite", "sqlalchemy"):
+        assert f"/{name}/" not in maps
+
+
+def test_every_second_is_in_the_store(risk, trader):
+    armed_with_a_book(risk, trader)
+    time.sleep(5)
+    risk.stop()
+    connection = sqlite3.connect(risk.store)
+    times = [t for (t,) in connection.execute("SELECT time_ns FROM samples")]
+    connection.close()
+    times.sort()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(times) >= 5
+    assert max(gaps) < 1_900_000_000, "no missing second"
+
+
+def test_it_ends_when_told_to_and_says_nothing_is_wrong(risk):
+    risk.start()
+    assert end(risk.process) == 0
