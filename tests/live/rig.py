@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import subprocess
 import sys
@@ -139,17 +138,20 @@ class Rig:
         ]
 
     def journalled(self) -> dict[str, dict]:
-        path = self.directory / "journal" / "journal.sqlite"
-        with closing(sqlite3.connect(path)) as connection:
-            connection.row_factory = sqlite3.Row
-            rows = connection.execute("SELECT * FROM orders").fetchall()
-        return {row["client_order_id"]: dict(row) for row in rows}
+        return {row["client_order_id"]: row for row in self._rows("orders")}
 
     def fills(self) -> list[dict]:
+        return self._rows("fills")
+
+    def reports(self) -> list[dict]:
+        return self._rows("reports")
+
+    def _rows(self, table: str) -> list[dict]:
         path = self.directory / "journal" / "journal.sqlite"
         with closing(sqlite3.connect(path)) as connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute("SELECT * FROM fills")]
+            query = f"SELECT * FROM {table}"
+            return [dict(row) for row in connection.execute(query)]
 
 
 @contextmanager
@@ -201,7 +203,3 @@ def settings_text(directory, simulator, nats, risk, token) -> str:
         risk=risk,
         token=token,
     )
-
-
-def dumped(value: object) -> str:
-    return json.dumps(value, indent=1, default=str)
