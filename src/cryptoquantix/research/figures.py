@@ -109,18 +109,18 @@ def _daily_percent(folds: pl.DataFrame, window: str) -> list[float]:
 
 
 def _plateau(folder: StudyFolder, axes: list[str]) -> Figure:
-    """Return heat maps of every pair of axes, one shown at a time."""
-    pairs = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]]
+    """Return heat maps of every two axes, one shown at a time."""
+    planes = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]]
     # The two axes with most values first: that is where a plateau can be seen.
     grid = folder.summary["grid"]
-    pairs.sort(key=lambda pair: -len(grid[pair[0]]) * len(grid[pair[1]]))
+    planes.sort(key=lambda plane: -len(grid[plane[0]]) * len(grid[plane[1]]))
     figure: Any = go.Figure()
-    for number, (vertical, across) in enumerate(pairs):
+    for number, (vertical, across) in enumerate(planes):
         figure.add_trace(_heat(folder.cells, vertical, across, is_shown=number == 0))
-    figure.update_xaxes(title_text=pairs[0][1], type="category", showgrid=False)
-    figure.update_yaxes(title_text=pairs[0][0], type="category", showgrid=False)
-    if len(pairs) > 1:
-        figure.update_layout(updatemenus=[_menu(pairs)])
+    figure.update_xaxes(title_text=planes[0][1], type="category", showgrid=False)
+    figure.update_yaxes(title_text=planes[0][0], type="category", showgrid=False)
+    if len(planes) > 1:
+        figure.update_layout(updatemenus=[_menu(planes)])
     note = (
         "Mean Sharpe ratio over all days, in sample, over the axes not shown. A lone "
         "bright cell is likely luck; a broad area is not proof either."
@@ -150,17 +150,17 @@ def _heat(cells: pl.DataFrame, vertical: str, across: str, *, is_shown: bool) ->
     )
 
 
-def _menu(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _menu(planes: list[tuple[str, str]]) -> dict[str, Any]:
     buttons = [
         {
             "label": f"{vertical} × {across}",
             "method": "update",
             "args": [
-                {"visible": [i == number for i in range(len(pairs))]},
+                {"visible": [i == number for i in range(len(planes))]},
                 {"xaxis.title.text": across, "yaxis.title.text": vertical},
             ],
         }
-        for number, (vertical, across) in enumerate(pairs)
+        for number, (vertical, across) in enumerate(planes)
     ]
     return {
         "buttons": buttons,

@@ -55,16 +55,26 @@ def load_market(study: StudyFile, catalog: Catalog) -> Market:
     bars = catalog.bars(study.instrument, study.interval_seconds, start, end)
     funding: pl.DataFrame | None = None
     if study.data.funding == "catalog":
-        funding = catalog.funding(study.instrument, start, end).collect()
+        # All of it: the charge at the last close is stamped after the range ends.
+        funding = catalog.funding(study.instrument).collect()
     history = from_frame(bars.collect(), funding)
     used = [d for d in held if d.kind is not DatasetKind.FUNDING]
     return Market(
         history,
         _bounded_gaps(study.data, history),
-        "; ".join(dict.fromkeys(d.source for d in used)),
+        "; ".join(dict.fromkeys(_origin(d) for d in used)),
         any(d.generated for d in used),
         _funding_word(study),
     )
+
+
+def _origin(dataset: Dataset) -> str:
+    """Return where a dataset is from, for a reader."""
+    if dataset.generated:
+        return "generated, never traded"
+    if dataset.source == "built":
+        return "bars built from ticks"
+    return f"{dataset.instrument.venue.value} archive, {dataset.source}"
 
 
 def _require_held(study: StudyFile, held: list[Dataset], catalog: Catalog) -> None:
