@@ -99,10 +99,10 @@ def _hidden(name: str, value: object) -> object:
 
 
 def _hide_match(match: re.Match[str]) -> str:
-    named, scheme, bot = match.groups()
+    named, scheme, path = match.groups()
     if scheme:
         return f"{scheme}{_HIDDEN}@"
-    return f"{named or bot}{_HIDDEN}"
+    return f"{named or path}{_HIDDEN}"
 
 
 def _stamp(service: str) -> Any:  # noqa: ANN401 - structlog's processor type
