@@ -45,7 +45,11 @@ from cryptoquantix.venues.port import VenuePort
 _LOG = logging.getLogger(__name__)
 
 _PLAN_SECONDS: Final = 1.0
+# Quick look-ups cover the receive window and the two that prove absence; a venue that
+# has not answered by then is asked slowly, at little weight.
 _LOOK_UP_SECONDS: Final = 0.25
+_LOOK_UPS_QUICK: Final = 20
+_LOOK_UP_SLOW_NS: Final = 2 * NS_PER_SECOND
 # A cycle weighs 10 for the account and 3 an instrument (mark, two classes of orders):
 # this pace spends half of our 1 200 a minute at most.
 _READ_SECONDS_MIN: Final = 2.0
@@ -87,6 +91,7 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
+        self._look_ups: dict[str, tuple[int, int]] = {}
         self._swept_ns = 0
         self._filled_ns = 0
         self._ended_ns = 0
@@ -172,8 +177,8 @@ class Desk:
         for standing in self._journal.unfinished():
             if standing.record.order().instrument.venue is self.venue:
                 engine.on_order(self._sender.recover(standing), self._now())
-        while unknown := _unknown(engine):
-            await self._look_up(engine, unknown)
+        while _unknown(engine):
+            await self._look_up(engine)
             await asyncio.sleep(_LOOK_UP_SECONDS)
         await self._insist(lambda: self._books_open(engine), "reconcile")
         await self._insist(lambda: self._read_all(engine), "reconcile")
@@ -220,15 +225,26 @@ class Desk:
     async def _look_up_for_ever(self, engine: Engine) -> None:
         while True:
             await asyncio.sleep(_LOOK_UP_SECONDS)
-            unknown = _unknown(engine)
-            if unknown:
-                await self._look_up(engine, unknown)
+            await self._look_up(engine)
 
-    async def _look_up(self, engine: Engine, unknown: list[OrderStanding]) -> None:
-        found = await asyncio.gather(*(self._sender.look_up(s) for s in unknown))
-        for before, after in zip(unknown, found, strict=True):
+    async def _look_up(self, engine: Engine) -> None:
+        """Look up the unknown orders that are due: often at first, then slowly."""
+        now_ns = self._clock.monotonic_ns()
+        due = [
+            standing
+            for standing in _unknown(engine)
+            if self._look_ups.get(standing.record.client_order_id, (0, 0))[1] <= now_ns
+        ]
+        found = await asyncio.gather(*(self._sender.look_up(s) for s in due))
+        for before, after in zip(due, found, strict=True):
+            name = after.record.client_order_id
             if after.state is not before.state:
+                self._look_ups.pop(name, None)
                 self._settled(engine, after)
+                continue
+            count = self._look_ups.get(name, (0, 0))[0] + 1
+            delay_ns = _LOOK_UP_SLOW_NS if count > _LOOK_UPS_QUICK else 0
+            self._look_ups[name] = (count, now_ns + delay_ns)
 
     async def _read_for_ever(self, engine: Engine) -> None:
         cycle = min(

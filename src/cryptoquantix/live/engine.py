@@ -305,7 +305,7 @@ class Engine:
         )
         if any(not standing.state.is_terminal for standing in attempts):
             return None
-        attempt = attempts[-1].record.attempt + 1 if attempts else 0
+        attempt = 1 + max((s.record.attempt for s in attempts), default=-1)
         return OrderRecord(
             client_order_id=client_order_id(
                 account=account,

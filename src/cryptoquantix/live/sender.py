@@ -69,6 +69,7 @@ class Sender:
         # When an order's request ended without an answer, and its misses since.
         self._ended_ns: dict[str, int] = {}
         self._missed_ns: dict[str, int] = {}
+        self._complained: set[str] = set()
         self.contradictions = 0
 
     async def send(self, effect: SendOrder) -> OrderStanding:
@@ -116,7 +117,9 @@ class Sender:
         except OrderNotFound:
             return self._missed(standing, asked_ns)
         except VenueError as error:
-            _LOG.warning("look-up failed: %s", error, extra={"order": name})
+            if name not in self._complained:
+                self._complained.add(name)
+                _LOG.warning("look-up failed: %s", error, extra={"order": name})
             return standing
         return self.see(standing, found)
 
@@ -215,6 +218,7 @@ class Sender:
         if state.is_terminal:
             self._ended_ns.pop(name, None)
             self._missed_ns.pop(name, None)
+            self._complained.discard(name)
         return after
 
 
