@@ -3,7 +3,7 @@ Zipped CSV trades to Parquet and 1-minute bars: ours against pandas.
 
 Both do the same work on the same generated file: read the zip, write every trade to
 Parquet (zstd), and its 1-minute bars to Parquet. Runs are interleaved, each in a
-fresh process, whose peak memory is its own; the time excludes imports. pandas writes
+fresh process, whose peak memory is its own; the times exclude imports. pandas writes
 with pyarrow where it is installed, else Polars writes for it.
 
     python benchmarks/ingest.py [--rows 2000000] [--runs 5]
@@ -12,8 +12,8 @@ with pyarrow where it is installed, else Polars writes for it.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def run_cryptoquantix(path: Path, out: Path) -> Path:
     from cryptoquantix.data.build import build_bars
     from cryptoquantix.data.ingest import ingest
 
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     ingest(out, path)
     key = build_bars(out, InstrumentId.parse("binance:BTCUSDT-PERP"), "1m")
     report(start)
@@ -68,7 +68,7 @@ def run_cryptoquantix(path: Path, out: Path) -> Path:
 def run_pandas(path: Path, out: Path) -> Path:
     import pandas as pd
 
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     trades = pd.read_csv(
         path,
         dtype={"id": "int64", "price": "float64", "qty": "float64", "time": "int64"},
@@ -90,26 +90,22 @@ def run_pandas(path: Path, out: Path) -> Path:
 
 
 def write_pandas(frame, path: Path) -> None:
-    try:
-        import pyarrow  # noqa: F401 - is it there?
-    except ImportError:
-        import polars as pl
-
-        columns = {}
-        for name in frame.columns:
-            column = frame[name]
-            if str(column.dtype).startswith("datetime"):
-                column = column.dt.tz_localize(None)
-            columns[name] = column.to_numpy()
-        pl.DataFrame(columns).write_parquet(path, compression="zstd")
-    else:
+    if importlib.util.find_spec("pyarrow") is not None:
         frame.to_parquet(path, compression="zstd")
+        return
+    import polars as pl
+
+    columns = {}
+    for name in frame.columns:
+        column = frame[name]
+        if str(column.dtype).startswith("datetime"):
+            column = column.dt.tz_localize(None)
+        columns[name] = column.to_numpy()
+    pl.DataFrame(columns).write_parquet(path, compression="zstd")
 
 
-def report(start: float) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = time.perf_counter() - start
-    cpu = usage.ru_utime + usage.ru_stime
+def report(start: tuple[float, float]) -> None:
+    seconds, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     # Not ru_maxrss, which a child inherits from the process that forked it.
     status = Path("/proc/self/status").read_text()
     peak_kb = int(status.partition("VmHWM:")[2].split()[0])
