@@ -70,6 +70,7 @@ class Deployment:
     def up(self, name: str) -> Iterator[subprocess.Popen]:
         command = [*CQX, "up", "--json", "--config", str(self.config)]
         with announced(command, self.directory / f"{name}.log") as (process, line):
+            self.services()  # whatever fails from here on: its daemon is known
             assert set(line["services"]) == {*CHILDREN, "risk"}
             wait_for(self.is_ready, 60.0, 0.2)
             yield process

@@ -131,8 +131,10 @@ class Up:
                 await self._start_others(supervisor)
                 await supervisor.watch()
             finally:
-                # Execution first: it must not meet a bus that is being stopped.
+                # Execution first, so that nothing is ordered in a half-stopped
+                # deployment; the bus last, so that nobody misses it.
                 await supervisor.stop(EXECUTION)
+                await supervisor.stop(but=NATS)
                 await supervisor.stop()
                 if self._risk is not None:
                     say(

@@ -101,11 +101,10 @@ class Supervisor:
         """Return never; raise what ended a service's loop, which is our own fault."""
         await self._broken
 
-    async def stop(self, *names: str) -> None:
-        """Stop the services called ``names`` together; all of them without names."""
-        tasks = [
-            task for name, task in self._tasks.items() if not names or name in names
-        ]
+    async def stop(self, *names: str, but: str = "") -> None:
+        """Stop services called ``names`` together; without names, all ``but`` one."""
+        chosen = names or self._tasks.keys() - {but}
+        tasks = [task for name, task in self._tasks.items() if name in chosen]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
