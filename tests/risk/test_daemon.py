@@ -46,8 +46,7 @@ class Bench:
 
     async def stop(self):
         self.daemon.halt_acts.stop()
-        for job in self.daemon._jobs.values():
-            job.cancel()
+        self.daemon.jobs.stop()
         await asyncio.sleep(0)
         self.durable.close()
 
@@ -437,8 +436,8 @@ async def test_warnings_come_once_each_on_the_way_down(armed):
         await armed.second()
     texts = [t for t in await armed.alarms() if t.startswith("Drawdown")]
     assert len(texts) == 2
-    assert "50 % of the limit" in texts[0]
-    assert "80 % of the limit" in texts[1]
+    assert "50 % or more" in texts[0]
+    assert "80 % or more" in texts[1]
 
 
 async def test_increasing_orders_without_a_holder_are_canceled_after_10_seconds(armed):
@@ -526,6 +525,19 @@ async def test_a_restart_resumes_armed_with_its_peak(armed):
     found = status(armed.daemon, alarms_undelivered=0)
     assert found.high_water_mark == "101000.00000000"
     assert found.drawdown == "0.01980198"
+
+
+async def test_a_restart_while_halted_proves_flat_again(halted):
+    await halted.settle()
+    await halted.restart()
+    assert "not read yet" in status(halted.daemon, alarms_undelivered=0).not_flat
+    task = asyncio.create_task(halted.daemon.run())
+    for _ in range(200):
+        if status(halted.daemon, alarms_undelivered=0).is_flat:
+            break
+        await asyncio.sleep(0.01)
+    task.cancel()
+    assert status(halted.daemon, alarms_undelivered=0).is_flat
 
 
 # -- keys -------------------------------------------------------------------------

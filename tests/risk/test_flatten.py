@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -292,3 +293,12 @@ async def test_an_outage_in_the_middle_ends_flat_when_it_ends(venue, notes):
     async with asyncio.timeout(5):
         await task
     assert made.is_flat
+
+
+async def test_a_dated_future_is_named_and_never_closed(venue, notes):
+    venue.hold("A_260925", 5)
+    venue.listed["A_260925"] = replace(venue.listed["A_260925"], is_perpetual=False)
+    made, _ = await run(venue, notes)
+    assert made.is_flat
+    assert not venue.acts("market", "ioc")
+    assert "never closed" in made.why_left(made.remains.positions[0])

@@ -70,14 +70,24 @@ class RemainingOrder:
 
 @dataclass(frozen=True, slots=True)
 class RemainingPosition:
-    """A position, as last read at its venue; ``size`` is signed."""
+    """
+    A position, as last read at its venue; ``size`` is signed.
+
+    ``why_left`` says why the daemon does not close it, or nothing: dust, a dated
+    future.
+    """
 
     venue: str
     symbol: str
     leg: str
     size: str
     mark_price: str
-    is_dust: bool = False
+    why_left: str = ""
+
+    @property
+    def is_dust(self) -> bool:
+        """True where the venue takes no order this small."""
+        return self.why_left == "dust"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Contract:
     size_min: Decimal
     size_market_max: Decimal
     size_max: Decimal
+    is_perpetual: bool = True
     price_floor: Decimal = Decimal("0.95")
     price_ceiling: Decimal = Decimal("1.05")
 

@@ -20,12 +20,19 @@ SLICES_MAX: Final = 20
 CLIENT_ID_PREFIX: Final = "cqxk-"
 
 
-def is_dust(held: HeldPosition, contract: Contract | None) -> bool:
-    """Return whether ``held`` is too small for any order the venue takes."""
+def why_left(held: HeldPosition, contract: Contract | None) -> str:
+    """
+    Return why ``held`` is named and not closed, or an empty text.
+
+    Dust is too small for any order the venue takes. Dated futures count in equity and
+    are never closed: they end by themselves, and often hedge what is elsewhere.
+    """
     if contract is None:
-        return not held.size
+        return ""
+    if not contract.is_perpetual:
+        return "no perpetual: never closed by the daemon"
     whole = _whole_lots(abs(held.size), contract)
-    return whole <= 0 or whole < contract.size_min
+    return "dust" if whole <= 0 or whole < contract.size_min else ""
 
 
 def close_orders(

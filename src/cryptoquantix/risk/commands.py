@@ -54,7 +54,7 @@ def permit(daemon: Daemon, request: PermitRequest, *, connection: int) -> Permit
 
 def granting(daemon: Daemon) -> Granting:
     """Return what the daemon would grant right now, to the right holder."""
-    mode, reason = rules.permit(daemon.state, daemon.concerns)
+    mode, reason = rules.permit(daemon.state, daemon.concerns.texts)
     second_ns = daemon.second_ns
     now_ns = daemon.clock.monotonic_ns()
     if mode is PermitMode.TRADE and (
@@ -124,7 +124,7 @@ async def _may_arm(daemon: Daemon) -> None:
         left = daemon.halt_acts.not_flat()
         msg = f"the halt is still being carried out ({state.value}): {left}"
         raise Refusal(msg)
-    unchecked = [text for name, text in daemon.concerns.items() if "keys" in name]
+    unchecked = [text for name, text in daemon.concerns.texts.items() if "keys" in name]
     if unchecked:
         raise Refusal(unchecked[0])
     if state is RiskState.HALTED:

@@ -8,25 +8,25 @@ It decides by ``watch`` and ``rules``, acts through ``halt``, remembers through
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from cryptoquantix.control.status import RiskState, TripRecord
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import CredentialsRefused, StateCorrupt
 from cryptoquantix.risk import book as books
-from cryptoquantix.risk import rules
+from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
 from cryptoquantix.risk.flatten import FAILED
 from cryptoquantix.risk.halt import Halt
+from cryptoquantix.risk.jobs import Jobs
 from cryptoquantix.risk.permits import PermitDesk
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.rules import Limits, drawdown
 from cryptoquantix.risk.state import Latch, locked, tripped
 from cryptoquantix.risk.store import SampleRow
-from cryptoquantix.risk.watch import CONFIRM, Sight, Watch
+from cryptoquantix.risk.watch import Sight, Watch
 from cryptoquantix.risk.window import WINDOW_NS, HighWaterMark
 
 LATCH_SECONDS: Final = 0.1
@@ -69,7 +69,7 @@ class Daemon:
         )
         self.desk = PermitDesk(build=build, started_ns=clock.monotonic_ns())
         self.venues = venues
-        self.concerns: dict[str, str] = {}
+        self.concerns = Concerns(limits, self.alarm)
         self.sight = Sight(is_complete=False, problem="no reading yet")
         self.second_ns: int | None = None
         self.late_ns_max = 0
@@ -77,17 +77,14 @@ class Daemon:
         self.sequence_floor = 0
         self.alarms_undelivered = durable.store.alarms_undelivered()
         self.started_ns = clock.monotonic_ns()
-        self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._due_ns: dict[str, int] = {}
-        self.warned = 0
+        self.jobs = Jobs(clock, self.note)
         self._orphans_done_for: int | None = None
         self.commanding = asyncio.Lock()
 
     @property
     def state(self) -> RiskState:
         """The latch's state, or ``BLIND`` where an armed daemon cannot see."""
-        is_armed = self.latch.state is RiskState.ARMED
-        if is_armed and self.concerns.keys() & {"blind", "unconfirmed", "fault"}:
+        if self.latch.state is RiskState.ARMED and self.concerns.is_blind:
             return RiskState.BLIND
         return self.latch.state
 
@@ -95,7 +92,7 @@ class Daemon:
         """Go on from the store: book, peak and all. Call it before ``run``."""
         store = self.durable.store
         if self.latch.state is RiskState.ARMED:
-            self.concerns["blind"] = "blind: no complete reading since the start"
+            self.concerns.texts["blind"] = "blind: no complete reading since the start"
         content = store.book()
         if content is None:
             return
@@ -117,7 +114,7 @@ class Daemon:
         """Stop trusting the store: nothing increases until a person arms again."""
         now_ns = self.clock.time_ns()
         self.latch = locked(reason, since_ns=now_ns, is_store_corrupt=is_store_corrupt)
-        self._spawn("lock", self.write_latch(reason, floor))
+        self.jobs.spawn("lock", self.write_latch(reason, floor))
         self.alarm("critical", f"Locked: {reason}. A named person must rearm.")
 
     def forgot(self, sequence_seen: int) -> None:
@@ -130,14 +127,12 @@ class Daemon:
         if self.latch.state is RiskState.ARMED:
             self.lock(reason, floor=sequence_seen)
         else:
-            self._spawn("floor", self.write_latch(reason, sequence_seen))
+            self.jobs.spawn("floor", self.write_latch(reason, sequence_seen))
 
     def armed(self, latch: Latch) -> None:
         """Begin anew from the baseline that has just been written."""
         self.latch = latch
-        for name in ("blind", "unconfirmed", "unexplained", "fault"):
-            self.concerns.pop(name, None)
-        self.warned = 0
+        self.concerns.clear()
         self._orphans_done_for = None
         self.alarm("info", f"Armed by {latch.who}: {latch.reason}.")
 
@@ -148,6 +143,8 @@ class Daemon:
         if self.latch.is_acting:
             self.note(f"resuming the halt at {self.latch.state}")
             self.halt_acts.start(self.latch)
+        elif self.latch.state is RiskState.HALTED:
+            self.jobs.spawn("prove flat", self.halt_acts.prove_flat())
         due_ns = self.clock.monotonic_ns()
         try:
             while True:
@@ -158,8 +155,7 @@ class Daemon:
                 await self.second()
         finally:
             self.halt_acts.stop()
-            for job in self._jobs.values():
-                job.cancel()
+            self.jobs.stop()
 
     def _lateness(self, due_ns: int) -> int:
         """Measure how late this second is; whole seconds missed are an event."""
@@ -176,10 +172,10 @@ class Daemon:
         is_armed = self.latch.state is RiskState.ARMED
         try:
             self.sight = await self.watch.look(is_judging=is_armed)
-            self.concerns.pop("fault", None)
+            self.concerns.texts.pop("fault", None)
         except FAILED as error:
             self.note(f"fault in the loop: {error!r}")
-            self.concerns["fault"] = f"fault in the loop: {error!r}"
+            self.concerns.texts["fault"] = f"fault in the loop: {error!r}"
             self.sight = Sight(is_complete=False, problem=f"{error!r}")
         self.second_ns = self.clock.monotonic_ns()
         if self.latch.state is RiskState.ARMED:
@@ -193,9 +189,14 @@ class Daemon:
         if sight.is_trip:
             await self._trip_by_drawdown(sight)
             return
-        self._blindness(sight)
-        self._unexplained(sight)
-        self._warn(sight)
+        since_ns = self.watch.complete_ns
+        now_ns = self.clock.monotonic_ns()
+        blind_ns = None if since_ns is None else now_ns - since_ns
+        self.concerns.see(sight, self.watch.book, blind_ns)
+        is_long = (blind_ns or now_ns - self.started_ns) >= self.limits.blind_cancel_ns
+        if is_long and not sight.is_complete and self.jobs.is_due("blind", RETRY_NS):
+            work = self._cancel_increasing("blind for 60 s")
+            self.jobs.spawn("cancel increasing", work)
         self._orphans()
 
     async def _trip_by_drawdown(self, sight: Sight) -> None:
@@ -254,7 +255,7 @@ class Daemon:
         if is_done and self.latch.trip is not None:
             trip = replace(self.latch.trip, flat_time_ns=self.clock.time_ns())
             self.latch = replace(self.latch, trip=trip)
-        self._spawn(
+        self.jobs.spawn(
             f"latch {venue} {step}", self.write_latch(f"{venue} is at {step.value}")
         )
         if is_done:
@@ -281,7 +282,7 @@ class Daemon:
         if not self.latch.goal.is_halt:
             return
         for name in self.venues:
-            self._spawn(f"guard {name}", self._guard_venue(name))
+            self.jobs.spawn(f"guard {name}", self._guard_venue(name))
 
     async def _guard_venue(self, name: str) -> None:
         is_fresh = name not in self.watch.problems
@@ -291,65 +292,7 @@ class Daemon:
             self.note(found)
             self.alarm("critical", found)
 
-    # -- concerns of an armed second --------------------------------------------
-
-    def _blindness(self, sight: Sight) -> None:
-        """Blind for 5 s: reduce only. For 60 s: cancel what could increase."""
-        if sight.is_complete:
-            for name in ("blind", "unconfirmed"):
-                self.concerns.pop(name, None)
-            if sight.value is None:
-                self.concerns["blind"] = "blind: the account is empty"
-            return
-        if sight.problem == CONFIRM:
-            text = "a drop could not be confirmed: waiting for a complete reading"
-            self.concerns["unconfirmed"] = text
-        now_ns = self.clock.monotonic_ns()
-        since_ns = self.watch.complete_ns
-        age_ns = now_ns - (self.started_ns if since_ns is None else since_ns)
-        if age_ns < self.limits.blind_ns and since_ns is not None:
-            return
-        if "blind" not in self.concerns:
-            self.alarm("warning", f"Blind: {sight.problem}. Entries are stopped.")
-        self.concerns["blind"] = f"blind: {sight.problem}"
-        if age_ns >= self.limits.blind_cancel_ns and self._is_due("blind", RETRY_NS):
-            self._spawn("cancel increasing", self._cancel_increasing("blind for 60 s"))
-
-    def _unexplained(self, sight: Sight) -> None:
-        if not sight.is_complete:
-            return
-        if not self.watch.book.has_large_drop(self.limits):
-            self.concerns.pop("unexplained", None)
-            return
-        text = (
-            f"a drop of {-self.watch.book.suspended:.2f} that marks and fills do not "
-            "explain: looking at the ledger"
-        )
-        if "unexplained" not in self.concerns:
-            self.alarm("warning", f"{text[0].upper()}{text[1:]}. Entries are stopped.")
-        self.concerns["unexplained"] = text
-
-    def _warn(self, sight: Sight) -> None:
-        if sight.value is None or sight.peak is None:
-            return
-        level = rules.warning_level(sight.value, sight.peak, self.limits)
-        if level > self.warned:
-            fraction = drawdown(sight.value, sight.peak)
-            self.alarm(
-                "warning",
-                f"Drawdown {fraction * 100:.2f} % is "
-                f"{self.limits.warning_fractions[level - 1] * 100:.0f} % of the limit "
-                f"of {self.limits.drawdown_fraction_max * 100:.2f} %.",
-            )
-            self.warned = level
-        elif not rules.reaches(
-            sight.value,
-            sight.peak,
-            self.limits.drawdown_fraction_max
-            * min(self.limits.warning_fractions, default=Decimal(1))
-            / 2,
-        ):
-            self.warned = 0
+    # -- orders that nobody looks after -----------------------------------------
 
     def _orphans(self) -> None:
         """Cancel increasing orders that nobody has looked after for 10 s."""
@@ -357,8 +300,8 @@ class Daemon:
         is_gone = self.clock.monotonic_ns() - asked_ns >= self.limits.orphan_ns
         if not is_gone or self._orphans_done_for == asked_ns:
             return
-        if self._is_due("orphans", RETRY_NS):
-            self._spawn("cancel increasing", self._cancel_orphans(asked_ns))
+        if self.jobs.is_due("orphans", RETRY_NS):
+            self.jobs.spawn("cancel increasing", self._cancel_orphans(asked_ns))
 
     async def _cancel_orphans(self, asked_ns: int) -> None:
         if await self._cancel_increasing("no permit holder for 10 s"):
@@ -413,21 +356,24 @@ class Daemon:
     # -- beside the loop --------------------------------------------------------
 
     def _housekeeping(self) -> None:
-        if self.durable.failing_seconds >= DISK_SECONDS:
-            if "disk" not in self.concerns:
-                self.alarm("critical", "The risk store cannot be written.")
-            self.concerns["disk"] = f"store: {self.durable.problem or 'disk stalled'}"
-        else:
-            self.concerns.pop("disk", None)
+        is_failing = self.durable.failing_seconds >= DISK_SECONDS
+        self.concerns.disk(is_failing=is_failing, problem=self.durable.problem)
         waiting = {item.venue for item in self.watch.book.suspense}
         for name, venue in self.venues.items():
             every_ns = LEDGER_SOON_NS if name in waiting else LEDGER_NS
-            if self.watch.book.units > 0 and self._is_due(f"ledger {name}", every_ns):
-                self._spawn(f"ledger {name}", self._look_at_ledger(name, venue))
-            if self._is_due(f"warm {name}", WARM_NS):
-                self._spawn(f"warm {name}", venue.keep_warm())
-            if f"keys {name}" in self.concerns and self._is_due("keys", RETRY_NS):
-                self._spawn(f"keys {name}", self._check_again(name, venue))
+            if self.watch.book.units > 0 and self.jobs.is_due(
+                f"ledger {name}", every_ns
+            ):
+                self.jobs.spawn(f"ledger {name}", self._look_at_ledger(name, venue))
+            if self.jobs.is_due(f"contracts {name}", RETRY_NS):
+                prepare = self.halt_acts.flatteners[name].prepare()
+                self.jobs.spawn(f"contracts {name}", prepare)
+            if self.jobs.is_due(f"warm {name}", WARM_NS):
+                self.jobs.spawn(f"warm {name}", venue.keep_warm())
+            if f"keys {name}" in self.concerns.texts and self.jobs.is_due(
+                "keys", RETRY_NS
+            ):
+                self.jobs.spawn(f"keys {name}", self._check_again(name, venue))
 
     async def _look_at_ledger(self, name: str, venue: RiskVenue) -> None:
         book = self.watch.book
@@ -460,34 +406,12 @@ class Daemon:
             raise
         except FAILED as error:
             self.note(f"{name}: the key could not be checked yet: {error!r}")
-            self.concerns[f"keys {name}"] = f"{name}: the key is not checked yet"
+            self.concerns.texts[f"keys {name}"] = f"{name}: the key is not checked yet"
         else:
-            self.concerns.pop(f"keys {name}", None)
+            self.concerns.texts.pop(f"keys {name}", None)
 
     async def _check_again(self, name: str, venue: RiskVenue) -> None:
         try:
             await self._check(name, venue)
         except CredentialsRefused as error:
-            self.concerns[f"keys {name}"] = str(error)
-
-    def _is_due(self, name: str, every_ns: int) -> bool:
-        """Return whether ``every_ns`` have passed since this was last due."""
-        now_ns = self.clock.monotonic_ns()
-        if now_ns - self._due_ns.get(name, -every_ns) < every_ns:
-            return False
-        self._due_ns[name] = now_ns
-        return True
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, object]) -> None:
-        """Run ``work`` beside the loop, one at a time under a name."""
-        running = self._jobs.get(name)
-        if running is not None and not running.done():
-            work.close()
-            return
-        self._jobs[name] = asyncio.create_task(self._quietly(name, work), name=name)
-
-    async def _quietly(self, name: str, work: Coroutine[Any, Any, object]) -> None:
-        try:
-            await work
-        except FAILED as error:
-            self.note(f"{name}: {error!r}")
+            self.concerns.texts[f"keys {name}"] = str(error)

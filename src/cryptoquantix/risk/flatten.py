@@ -31,7 +31,7 @@ from cryptoquantix.core.exposure import (
     OpenOrder,
     OrderClass,
 )
-from cryptoquantix.risk.closing import band_order, close_orders, is_dust
+from cryptoquantix.risk.closing import band_order, close_orders, why_left
 from cryptoquantix.risk.port import RiskVenue
 
 CALL_SECONDS: Final = 2.0
@@ -140,14 +140,14 @@ class VenueFlattener:
             return
         if positions is None:
             positions = self.remains.positions
-        still = {held.symbol for held in positions if not self.is_dust(held)}
+        still = {held.symbol for held in positions if not self.why_left(held)}
         await self._cancel(
             [o for o in orders if o.may_increase or o.symbol not in still], orders
         )
 
     async def close_positions(self, attempt: int) -> None:
         """Close every position the venue lists, all at once."""
-        await self._read_contracts()
+        await self.prepare()
         positions = await self._read_positions()
         if positions is None:
             positions = self.remains.positions
@@ -172,16 +172,16 @@ class VenueFlattener:
 
     @property
     def closable(self) -> list[HeldPosition]:
-        """Positions of the latest look that are no dust."""
-        return [held for held in self.remains.positions if not self.is_dust(held)]
+        """Positions of the latest look that can be closed."""
+        return [held for held in self.remains.positions if not self.why_left(held)]
 
-    def is_dust(self, held: HeldPosition) -> bool:
-        """Return whether the venue takes no order as small as ``held``."""
-        return is_dust(held, self._contracts.get(held.symbol))
+    def why_left(self, held: HeldPosition) -> str:
+        """Return why ``held`` is named and not closed, or an empty text."""
+        return why_left(held, self._contracts.get(held.symbol))
 
     async def look(self, symbols: Collection[str] | None = None) -> Remains:
         """Read orders of every class, and positions from two endpoints."""
-        await self._read_contracts()
+        await self.prepare()
         try:
             orders, reading, again = await asyncio.gather(
                 within(CALL_SECONDS, self._venue.open_orders(symbols)),
@@ -232,7 +232,8 @@ class VenueFlattener:
     async def _listed(self) -> tuple[HeldPosition, ...]:
         return (await self._venue.reading()).positions
 
-    async def _read_contracts(self) -> None:
+    async def prepare(self) -> None:
+        """Read the contracts, unless they are known."""
         if self._contracts:
             return
         try:
@@ -278,7 +279,7 @@ class VenueFlattener:
 
     async def _close(self, held: HeldPosition, attempt: int) -> bool:
         contract = self._contracts.get(held.symbol)
-        if is_dust(held, contract):
+        if why_left(held, contract):
             return True
         orders = close_orders(held, contract, halt_id=self.halt_id, attempt=attempt)
         done = await asyncio.gather(

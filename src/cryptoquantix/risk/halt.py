@@ -114,7 +114,7 @@ class Halt:
         held = [p for p in reading.positions if p.size] if reading else []
         found = [f"order {o.client_order_id} in {o.symbol}" for o in orders]
         found += [
-            f"position {p.size:f} {p.symbol}" for p in held if not flattener.is_dust(p)
+            f"position {p.size:f} {p.symbol}" for p in held if not flattener.why_left(p)
         ]
         if not found:
             return ""
@@ -161,7 +161,7 @@ class Halt:
         )
 
     def remaining_positions(self) -> tuple[RemainingPosition, ...]:
-        """Return the positions as last read; dust is named, and marked."""
+        """Return the positions as last read; what is left alone says why."""
         return tuple(
             RemainingPosition(
                 venue=name,
@@ -169,7 +169,7 @@ class Halt:
                 leg=held.leg,
                 size=f"{held.size:f}",
                 mark_price=f"{held.mark_price:f}",
-                is_dust=flattener.is_dust(held),
+                why_left=flattener.why_left(held),
             )
             for name, flattener in self.flatteners.items()
             for held in flattener.remains.positions

@@ -117,6 +117,7 @@ def contract(row: Row) -> Contract:
         size_min=number(lot["minQty"]),
         size_market_max=number(market["maxQty"]),
         size_max=number(lot["maxQty"]),
+        is_perpetual="PERPETUAL" in str(row.get("contractType", "PERPETUAL")),
         price_floor=number(band.get("multiplierDown", "0.95")),
         price_ceiling=number(band.get("multiplierUp", "1.05")),
     )
