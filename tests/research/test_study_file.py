@@ -52,8 +52,8 @@ def test_the_examples_are_valid(name):
     [
         ({"dta": {}}, "unknown section [dta], did you mean 'data'?"),
         (
-            {"data": {"intervall": "1m"}},
-            "unknown key 'intervall' in [data], did you mean",
+            {"data": {"interval_": "1m"}},
+            "unknown key 'interval_' in [data], did you mean",
         ),
         ({"data": {"funding": "zero"}}, "data.funding must be 'catalog' or 'none'"),
         ({"data": {"interval": "7m"}}, "interval must divide a day"),

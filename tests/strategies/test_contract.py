@@ -32,7 +32,7 @@ def test_whole_floats_and_ints_are_taken_for_what_is_wanted():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"lenght": 3}, "unknown parameter 'lenght', did you mean 'length'?"),
+        ({"lengths": 3}, "unknown parameter 'lengths', did you mean 'length'?"),
         ({"xyz": 3}, "unknown parameter 'xyz', expected one of length, fraction"),
         ({}, "parameter 'length' is missing"),
         ({"length": 2.5}, "parameter 'length' must be a whole number, was 2.5"),
