@@ -66,6 +66,16 @@ def test_a_zip_with_a_flipped_byte_is_refused(tmp_path):
         list(chunks(path))
 
 
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = zip_of(tmp_path / "x.zip", {"x.csv": b"1,2\n"})
+    whole = bytearray(path.read_bytes())
+    whole[6] |= 1
+    whole[whole.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="is encrypted"):
+        list(chunks(path))
+
+
 def test_binary_without_lines_is_refused_before_it_fills_memory(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"\0" * (1 << 20))

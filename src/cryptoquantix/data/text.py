@@ -20,6 +20,7 @@ from cryptoquantix.core.errors import DataError
 
 CHUNK_BYTES = 1 << 24
 _LINE_BYTES_MAX = 1 << 16
+_ENCRYPTED = 1  # bit of a zip member's flags
 
 
 @contextmanager
@@ -60,6 +61,9 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(names) != 1:
         found = [info.filename for info in archive.infolist()]
         msg = f"{archive.filename} holds {found}, expected exactly one CSV file"
+        raise DataError(msg)
+    if names[0].flag_bits & _ENCRYPTED:
+        msg = f"{archive.filename} is encrypted, expected a zip that opens without"
         raise DataError(msg)
     return names[0]
 
