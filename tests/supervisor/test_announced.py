@@ -57,8 +57,8 @@ async def test_a_silent_child_is_given_up_and_ended(tmp_path):
     assert not child.is_running
 
 
-async def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("cryptoquantix.supervisor.announced._GRACE_SECONDS", 0.3)
-    async with AnnouncedProcess(python(STUBBORN), tmp_path / "log") as child:
+async def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path):
+    stubborn = AnnouncedProcess(python(STUBBORN), tmp_path / "log", grace_seconds=0.3)
+    async with stubborn as child:
         pid = child.pid
     assert not runs(pid)

@@ -149,7 +149,9 @@ class LiveDemo:
     def _services(self) -> AnnouncedProcess:
         config = str(self._directory / "cryptoquantix.toml")
         command = [*COMMAND, "up", "--json", "--leave-unguarded", "--config", config]
-        return AnnouncedProcess(command, self._log("up"), deadline_seconds=60.0)
+        return AnnouncedProcess(
+            command, self._log("up"), deadline_seconds=60.0, grace_seconds=30.0
+        )
 
     def _settings(
         self, simulator: Mapping[str, Any], telegram: Mapping[str, Any]

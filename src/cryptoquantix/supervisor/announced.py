@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-_GRACE_SECONDS = 5.0
-
 
 class ChildFailed(CryptoquantixError):  # noqa: N818 - it names a state
     """A child ended, or stayed silent, before it announced itself."""
@@ -35,6 +33,7 @@ class AnnouncedProcess:
     command : the program and its arguments
     log : file that takes its standard error
     deadline_seconds : how long it may take to announce itself
+    grace_seconds : how long it may take to end once it was asked to
     environment : its whole environment; None: this process's
     """
 
@@ -44,11 +43,13 @@ class AnnouncedProcess:
         log: Path,
         *,
         deadline_seconds: float = 20.0,
+        grace_seconds: float = 5.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
         self._log = log
         self._deadline_seconds = deadline_seconds
+        self._grace_seconds = grace_seconds
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self.line: dict[str, Any] = {}
@@ -90,14 +91,14 @@ class AnnouncedProcess:
         await self.stop()
 
     async def stop(self) -> None:
-        """End the child: SIGTERM, and SIGKILL five seconds later."""
+        """End the child: SIGTERM, and SIGKILL when its grace is over."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _GRACE_SECONDS)
+            await asyncio.wait_for(process.wait(), self._grace_seconds)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
