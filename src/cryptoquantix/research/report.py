@@ -8,11 +8,11 @@ in-sample figures never stand without the out-of-sample ones beside them.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import polars as pl
 from plotly.offline import get_plotlyjs
 
 from cryptoquantix.research.figures import Figure, figures
@@ -58,7 +58,7 @@ def verdict(summary: dict[str, Any]) -> str:
     """Return the study's one sentence, for a page and for a terminal."""
     tested = summary["out_of_sample"]
     earned = tested["return"]
-    done = "made" if earned > 0 else "lost" if earned < 0 else "made"
+    done = "lost" if earned < 0 else "made"
     text = (
         f"Out of sample the walk-forward {done} {_percent(abs(earned))} in "
         f"{tested['days']} days, with a Sharpe ratio of {_number(tested['sharpe'])} "
@@ -314,20 +314,20 @@ def _toned(text: str, value: float | None) -> str:
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN differs from itself
+    if value is None or math.isnan(value):
         return "–"
     text = f"{value:+.1%}" if sign else f"{value:.1%}"
     return text.replace("-", "\N{MINUS SIGN}").replace("%", " %")
 
 
 def _number(value: float | None) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - (same)
+    if value is None or math.isnan(value):
         return "–"
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _count(value: float | None) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - (same)
+    if value is None or math.isnan(value):
         return "never"
     return f"{value:,.0f}"
 
@@ -338,15 +338,3 @@ def _funding(summary: dict[str, Any], value: float) -> str:
 
 def _day(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(time_ns / _NS, UTC):%Y-%m-%d}"
-
-
-def table_of(folder: StudyFolder) -> pl.DataFrame:
-    """Return the folds as a short table for a terminal."""
-    return folder.folds.select(
-        "fold",
-        pl.col("test_start").dt.date(),
-        "train_sharpe",
-        "test_return",
-        "test_sharpe",
-        "test_trades",
-    )

@@ -26,58 +26,65 @@ type Floats = NDArray[np.float64]
 
 def summarize(result: StudyResult, seconds: float) -> dict[str, Any]:
     """Return the study's summary: JSON values only, None for what is not defined."""
-    study, history = result.study, result.market.history
     whole = measure(result.records, 0, result.days.count)
     trials = len(result.grid.cells)
-    variance = (
-        float(np.var(whole.sharpe / math.sqrt(DAYS_PER_YEAR), ddof=1))
-        if trials > 1
-        else 0.0
-    )
+    per_day = whole.sharpe / math.sqrt(DAYS_PER_YEAR)
+    variance = float(np.var(per_day, ddof=1)) if trials > 1 else 0.0
+    luck = expected_highest_sharpe(trials, variance)
     best = int(np.argmax(whole.sharpe))
-    market = market_growth(history, result.days)
+    market = market_growth(result.market.history, result.days)
     first, count = result.path.first_day, len(result.path.records)
-    oos_market = market[first : first + count]
+    tested_market = market[first : first + count]
+    tested = _judge(result.path.records, tested_market, trials, variance)
+    hindsight = _judge(result.records[best], market, trials, variance)
+    earned = [window.log_growth[0] > 0.0 for window in fold_windows(result)]
     summary: dict[str, Any] = {
-        "instrument": study.data.instrument,
-        "interval": study.data.interval,
-        "source": result.market.source,
-        "generated": result.market.generated,
-        "funding": result.market.funding,
-        "bars": int(history.close.size),
-        "days": result.days.count,
-        "first_ns": int(history.open_time_ns[0]),
-        "last_ns": int(history.close_time_ns[-1]),
-        "bars_missing": result.market.gaps.bars,
-        "holes": result.market.gaps.holes,
-        "strategy": study.strategy.name,
-        "parameters": dict(result.grid.fixed),
-        "grid": {name: list(values) for name, values in result.grid.axes},
+        **_about_data(result),
+        **_about_rules(result),
         "cells": trials,
         "folds": len(result.choices),
-        "folds_profitable": sum(
-            1 for choice in fold_windows(result) if choice.log_growth[0] > 0.0
-        ),
+        "folds_profitable": sum(map(bool, earned)),
         "days_untested": result.days.count - first - count,
-        "walk_forward": _fields(study.walk_forward),
-        "costs": _fields(study.costs),
-        "out_of_sample": _judge(result.path.records, oos_market, trials, variance),
-        "in_sample_best": {
-            **_judge(result.records[best], market, trials, variance),
-            "parameters": result.grid.values(best),
-        },
-        "buy_and_hold": _market(oos_market, result),
+        "oos_sharpe": tested["sharpe"],
+        "out_of_sample": tested,
+        "in_sample_best": {**hindsight, "parameters": result.grid.values(best)},
+        "buy_and_hold": _market(tested_market, result),
         "selection": _selection(result, whole),
         "trials": trials,
         "trial_sharpe_deviation": math.sqrt(variance * DAYS_PER_YEAR),
-        "luck_sharpe": expected_highest_sharpe(trials, variance)
-        * math.sqrt(DAYS_PER_YEAR),
+        "luck_sharpe": luck * math.sqrt(DAYS_PER_YEAR),
         "parameters_last": result.grid.values(result.cell_next),
         "seconds": seconds,
     }
-    summary["oos_sharpe"] = summary["out_of_sample"]["sharpe"]
     cleaned: dict[str, Any] = _clean(summary)
     return cleaned
+
+
+def _about_data(result: StudyResult) -> dict[str, Any]:
+    data, market = result.study.data, result.market
+    return {
+        "instrument": data.instrument,
+        "interval": data.interval,
+        "source": market.source,
+        "generated": market.generated,
+        "funding": market.funding,
+        "bars": int(market.history.close.size),
+        "days": result.days.count,
+        "first_ns": int(market.history.open_time_ns[0]),
+        "last_ns": int(market.history.close_time_ns[-1]),
+        "bars_missing": market.gaps.bars,
+        "holes": market.gaps.holes,
+    }
+
+
+def _about_rules(result: StudyResult) -> dict[str, Any]:
+    return {
+        "strategy": result.study.strategy.name,
+        "parameters": dict(result.grid.fixed),
+        "grid": {name: list(values) for name, values in result.grid.axes},
+        "walk_forward": _fields(result.study.walk_forward),
+        "costs": _fields(result.study.costs),
+    }
 
 
 def fold_windows(result: StudyResult) -> list[Window]:
