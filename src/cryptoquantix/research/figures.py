@@ -65,13 +65,11 @@ def _equity(folder: StudyFolder) -> Figure:
         hovertemplate="%{y:.1f} %<extra>Drawdown</extra>",
     )  # fmt: skip
     add(fall, row=2, col=1)
-    for border in folder.folds["test_start"].to_list()[1:]:
+    border = {"color": SOFT, "width": 1, "dash": "dot"}
+    for start_of_test in folder.folds["test_start"].to_list()[1:]:
         for row in (1, 2):
             figure.add_vline(
-                x=border.timestamp() * 1000,
-                line={"color": LINE, "width": 1},
-                row=row,
-                col=1,
+                x=start_of_test.timestamp() * 1000, line=border, row=row, col=1
             )
     figure.update_yaxes(title_text="start = 100", row=1, col=1)
     figure.update_yaxes(title_text="drawdown, %", row=2, col=1)
@@ -79,7 +77,8 @@ def _equity(folder: StudyFolder) -> Figure:
         "One account through all test windows, after all costs; vertical lines are "
         "fold borders, where parameters may switch."
     )
-    return Figure("Equity out of sample", note, _html(figure, 520))
+    made = _html(figure, 520, has_vertical_grid=False)
+    return Figure("Equity out of sample", note, made)
 
 
 def _folds(folder: StudyFolder) -> Figure:
@@ -117,8 +116,8 @@ def _plateau(folder: StudyFolder, axes: list[str]) -> Figure:
     figure: Any = go.Figure()
     for number, (vertical, across) in enumerate(planes):
         figure.add_trace(_heat(folder.cells, vertical, across, is_shown=number == 0))
-    figure.update_xaxes(title_text=planes[0][1], type="category", showgrid=False)
-    figure.update_yaxes(title_text=planes[0][0], type="category", showgrid=False)
+    figure.update_xaxes(title_text=planes[0][1], type="category")
+    figure.update_yaxes(title_text=planes[0][0], type="category")
     if len(planes) > 1:
         figure.update_layout(updatemenus=[_menu(planes)])
     note = (
@@ -251,7 +250,7 @@ def _trace(x: pl.Series, y: pl.Series, name: str, color: str) -> Any:  # noqa: A
     )
 
 
-def _html(figure: Any, height: int) -> str:  # noqa: ANN401 - plotly is untyped
+def _html(figure: Any, height: int, *, has_vertical_grid: bool = True) -> str:  # noqa: ANN401 - plotly is untyped
     figure.update_layout(
         height=height,
         margin={"l": 64, "r": 16, "t": 34, "b": 48},
@@ -265,9 +264,11 @@ def _html(figure: Any, height: int) -> str:  # noqa: ANN401 - plotly is untyped
             "y": 1.02,
             "yanchor": "bottom",
         },
-        hovermode="x unified" if height == 520 else "closest",
+        hovermode="closest" if has_vertical_grid else "x unified",
     )
-    figure.update_xaxes(gridcolor=LINE, zeroline=False, linecolor=LINE)
+    figure.update_xaxes(
+        gridcolor=LINE, zeroline=False, linecolor=LINE, showgrid=has_vertical_grid
+    )
     figure.update_yaxes(gridcolor=LINE, zerolinecolor=SOFT, linecolor=LINE)
     made: str = figure.to_html(
         full_html=False,

@@ -91,7 +91,7 @@ _FOLDS_NOTE = (
 
 
 def _head(summary: dict[str, Any]) -> str:
-    span = f"{_day(summary['first_ns'])} to {_day(summary['last_ns'])}"
+    span = f"{_day(summary['first_ns'])} to {_day(summary['last_ns'] - 1)}"
     return (
         "<header><p class='kicker'>cryptoquantix · walk-forward study</p>"
         f"<h1>{html.escape(summary['strategy'])} "
