@@ -325,3 +325,23 @@ async def test_starting_halted_waits_without_touching_the_venue(bench):
     assert execution.loops == 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("how", "canceled"), [("halt", []), ("stop", ["cqx-1"])])
+async def test_a_halt_leaves_our_resting_increase_to_the_daemon_a_stop_cancels_it(
+    bench, how, canceled
+):
+    record, order = resting("cqx-1", "increase", Side.BUY)
+    bench.journal.record_order(record)
+    note = OrderNote("cqx-1", 1, "seen_working", OrderState.WORKING, "", 0, "1")
+    bench.journal.record_note(note)
+    bench.venue._accept(order)
+    execution = Execution(lambda: [bench.desk()], bench.permits)
+    task = asyncio.create_task(execution.run())
+    await until(lambda: "reconciled" in bench.permits.told)
+    if how == "halt":
+        bench.permits.mode = PermitMode.HALTED
+        await until(lambda: not execution._desks)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert bench.venue.canceled == canceled

@@ -368,3 +368,38 @@ def test_every_sequence_of_targets_ends_where_the_last_one_says(
             assert abs(world.held[BTC]) <= max(abs(wanted) + 200, 0)
     finally:
         world.journal.close()
+
+
+def test_no_second_attempt_for_a_bar_while_the_first_is_unknown(tmp_path):
+    world = World(tmp_path / "j.sqlite", most=1_500)
+    world.held[BTC] = 5_000
+    world.read()
+    effects = world.target(0.0)
+    record = effects[-1].record
+    world.journal.record_order(record)
+    unknown = OrderStanding(record, OrderState.OUTCOME_UNKNOWN, 0, "", 0)
+    world.engine.on_order(unknown, world.now)
+    for _ in range(5):
+        world.seconds += 1
+        assert orders(world.read()) == []
+    world.seconds += 60  # the next bar is another key, and an exit must not wait
+    (order,) = orders(world.target(0.0))
+    assert isinstance(order, Reduction)
+    assert order.size_lots == 1_500
+    world.journal.close()
+
+
+def test_how_an_earlier_process_order_ended_must_show_in_the_position(world):
+    world.read()
+    record = world.target(0.5)[-1].record
+    restarted = Engine(SETTINGS, {BTC: instrument(BTC)}, world.journal)
+    restarted.is_reconciled = True
+    world.engine = restarted
+    world.read()
+    world.journal.record_order(record)
+    world.seconds += 1
+    world.finish(SendOrder(None, record))
+    assert orders(world.target(0.5)) == []  # the reading is from before it filled
+    world.seconds += 1
+    assert orders(world.read()) == []
+    assert world.held[BTC] == 5_000
