@@ -251,7 +251,7 @@ def _decimal(text: str, option: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal(0)
-    if not value.is_finite() or value <= 0:
+    if not value.is_finite() or value <= 0 or abs(value.adjusted()) > 30:
         msg = f"{option} must be a positive number, was {text!r}"
         raise SettingsError(msg)
     return value

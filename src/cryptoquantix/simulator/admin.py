@@ -216,7 +216,9 @@ def _number(wanted: dict[str, Any], name: str) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         number = Decimal("NaN")
-    if isinstance(value, bool) or not number.is_finite() or len(str(value)) > 40:
+    # An exponent beyond any price would make an integer as large as memory.
+    is_sane = number.is_finite() and -30 < number.adjusted() < 30
+    if isinstance(value, bool) or not is_sane or len(str(value)) > 40:
         msg = f"{name} must be a number, was {value!r}"
         raise AdminError(msg)
     return number

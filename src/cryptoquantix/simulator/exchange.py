@@ -145,8 +145,9 @@ class Exchange:
         if self.open_order(account_id, request.client_id) is not None:
             raise CommandRefusedError(Refusal.DUPLICATE_CLIENT_ID)
         market = self.market(request.symbol)
-        size_lots = self._admissible_lots(account_id, market, request)
+        # Quotes first: fresh ones may fill resting orders and so move the position.
         self.quote(market, time_ns)
+        size_lots = self._admissible_lots(account_id, market, request)
         bound = self._bound_ticks(market, request)
         self._check_entry(account_id, market, request, size_lots=size_lots, bound=bound)
         self._order_id += 1

@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -23,6 +23,8 @@ RECV_WINDOW_MAX_MS = 60_000
 AHEAD_MAX_MS = 1_000
 PARAMETERS_MAX = 200
 CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}\Z")
+DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?\Z")
+DECIMAL_TEXT = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 CLIENT_ID_TEXT = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 
 
@@ -101,17 +103,13 @@ class Parameters:
     def decimal(self, name: str) -> Decimal:
         """Return a decimal number; -1102 if it is missing, -1100 if it is none."""
         value = self.text(name)
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite() or len(value) > 40 or "_" in value:
+        if not DECIMAL.match(value):
             msg = (
                 f"Illegal characters found in parameter '{name}'; legal range is "
-                r"'^([0-9]{1,20})(\.[0-9]{1,20})?$'."
+                f"'{DECIMAL_TEXT}'."
             )
             raise BinanceError(-1100, msg)
-        return number
+        return Decimal(value)
 
     def client_id(self, name: str) -> str | None:
         """Return a client order id, None if not sent; -4015 or -1100 if malformed."""
