@@ -8,6 +8,7 @@ never loads what another needs (``cqx risk`` loads no polars).
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +46,8 @@ app.add_typer(study_app, name="study")
 
 def main() -> None:
     """Run ``cqx``; an expected failure is one sentence on stderr and exit code 1."""
+    # Services set their logs up; other commands speak for themselves.
+    logging.getLogger("cryptoquantix").addHandler(logging.NullHandler())
     try:
         app()
     except CryptoquantixError as error:

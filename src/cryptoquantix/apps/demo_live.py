@@ -8,7 +8,6 @@ order and closes no position.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -105,7 +104,6 @@ class LiveDemo:
         DemoFailed
             If a step does not come about in its time: which one, and what was seen.
         """
-        logging.getLogger("cryptoquantix").addHandler(logging.NullHandler())
         async with AsyncExitStack() as stack:
             simulator = await stack.enter_async_context(self._simulator())
             telegram = await stack.enter_async_context(self._telegram())

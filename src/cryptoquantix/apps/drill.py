@@ -60,8 +60,23 @@ def run(
 async def _flash_crash(
     directory: Path, runs: int, report: Callable[[int, KillResult], None]
 ) -> list[KillResult]:
-    clock = SystemClock()
     phases = np.random.default_rng(_SEED).uniform(0.0, 1.0, runs)
+    results = []
+    for number, phase in enumerate(phases, start=1):
+        result = await _one_crash(directory / f"run-{number}", float(phase))
+        report(number, result)
+        results.append(result)
+    return results
+
+
+async def _one_crash(directory: Path, phase_seconds: float) -> KillResult:
+    """
+    Crash a fresh simulator under a fresh daemon.
+
+    Fresh, because kills in a row would share one minute of the venue's request
+    weight, which one kill has for itself.
+    """
+    clock = SystemClock()
     async with AsyncExitStack() as stack:
         simulate = [*COMMAND, "simulate", "--json", "--generate", str(_SEED)]
         simulator = await stack.enter_async_context(
@@ -74,20 +89,12 @@ async def _flash_crash(
         await stack.enter_async_context(AnnouncedProcess(risk, directory / "risk.log"))
         await stack.enter_async_context(_holder(settings.risk.url, token))
         binance = simulator.line["venues"]["binance"]
-        drill = FlashCrash(
-            await stack.enter_async_context(SimulatorAdmin(simulator.line["admin"])),
-            await stack.enter_async_context(
-                AccountOwner(binance["rest"], binance["key"], binance["secret"], clock)
-            ),
-            await stack.enter_async_context(OperatorClient(settings.risk.url, token)),
-            clock,
-        )
-        results = []
-        for number, phase in enumerate(phases, start=1):
-            result = await drill.run(float(phase))
-            report(number, result)
-            results.append(result)
-        return results
+        admin = SimulatorAdmin(simulator.line["admin"])
+        owner = AccountOwner(binance["rest"], binance["key"], binance["secret"], clock)
+        operator = OperatorClient(settings.risk.url, token)
+        for client in (admin, owner, operator):
+            await stack.enter_async_context(client)
+        return await FlashCrash(admin, owner, operator, clock).run(phase_seconds)
 
 
 @asynccontextmanager

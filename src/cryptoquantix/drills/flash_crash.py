@@ -75,7 +75,7 @@ class KillResult:
 
 class FlashCrash:
     """
-    One simulator, one daemon, any number of crashes.
+    One simulator, one daemon, one crash.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class FlashCrash:
 
     async def run(self, phase_seconds: float) -> KillResult:
         """
-        Arm, build the book, crash, wait for flat, and put the price back.
+        Arm, build the book, crash, and wait for flat.
 
         ``phase_seconds`` is waited before the crash, so that crashes fall anywhere
         between two readings of the daemon.
@@ -118,9 +118,7 @@ class FlashCrash:
         await asyncio.sleep(phase_seconds)
         await self._admin.move_price(CRASH_FACTOR)
         await self._until(RiskState.HALTED)
-        result = await self.judge(start)
-        await self._admin.move_price(1 / CRASH_FACTOR)
-        return result
+        return await self.judge(start)
 
     async def judge(self, log_start: int) -> KillResult:
         """Return what the venue's log says of the kill since ``log_start``."""
