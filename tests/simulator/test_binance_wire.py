@@ -210,7 +210,7 @@ def test_a_listen_key_expires_and_says_so(venue):
     assert not subscriber.frames
     venue.timer(later + 3_600 * 10**9)
     assert b"listenKeyExpired" in subscriber.frames[0]
-    response, answer = ask(venue, "PUT", "/fapi/v1/listenKey", at=later * 2)
+    _, answer = ask(venue, "PUT", "/fapi/v1/listenKey", at=later * 2)
     assert answer["code"] == -1125
 
 

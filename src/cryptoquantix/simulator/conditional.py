@@ -12,8 +12,9 @@ from collections import deque
 from dataclasses import replace
 
 from cryptoquantix.core.order import Side
-from cryptoquantix.simulator.exchange import TERMINAL_ORDERS_KEPT, Exchange
+from cryptoquantix.simulator.exchange import Exchange
 from cryptoquantix.simulator.market import Market
+from cryptoquantix.simulator.order_store import TERMINAL_ORDERS_KEPT
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
     AlgoOrder,

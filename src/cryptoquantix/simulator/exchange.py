@@ -10,12 +10,17 @@ resting one is shrunk (or expires) whenever the position does.
 
 from __future__ import annotations
 
-from collections import deque
 from fractions import Fraction
 from typing import NamedTuple
 
 from cryptoquantix.core.order import Side, TimeInForce
-from cryptoquantix.simulator.accounts import Account, OpenOrders
+from cryptoquantix.simulator.accounts import Account
+from cryptoquantix.simulator.admission import (
+    admissible_lots,
+    bound_ticks,
+    check_amendment,
+    check_entry,
+)
 from cryptoquantix.simulator.clearing import Clearing
 from cryptoquantix.simulator.history import PrintedTrade
 from cryptoquantix.simulator.listing import Listing
@@ -27,6 +32,7 @@ from cryptoquantix.simulator.matching import (
     SelfTradePrevented,
     Traded,
 )
+from cryptoquantix.simulator.order_store import OrderStore
 from cryptoquantix.simulator.orders import (
     OrderChanged,
     OrderRequest,
@@ -36,11 +42,6 @@ from cryptoquantix.simulator.orders import (
     WentFlat,
 )
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
-
-ORDERS_OPEN_MAX = 200
-TERMINAL_ORDERS_KEPT = 50_000
-MARKET_BOUND_PERCENT = 5  # a market order trades within 5 % of mark, then expires
-LIMIT_BAND_PERCENT = 10  # a limit order may be at most 10 % through the mark
 
 
 class Print(NamedTuple):
@@ -57,9 +58,7 @@ class Exchange:
 
     def __init__(self, coin: str) -> None:
         self.clearing = Clearing(coin)
-        self.orders: dict[int, VenueOrder] = {}
-        self._by_client: dict[tuple[int, str], int] = {}
-        self._terminal: deque[int] = deque()
+        self._store = OrderStore()
         self._events: list[VenueEvent] = []
         self._order_id = 0
         self._flat: dict[int, bool] = {}
@@ -83,6 +82,15 @@ class Exchange:
         if market is None:
             raise CommandRefusedError(Refusal.UNKNOWN_SYMBOL, symbol)
         return market
+
+    @property
+    def orders(self) -> dict[int, VenueOrder]:
+        """Every order that is open or recent, by id."""
+        return self._store.orders
+
+    def find_client(self, account_id: int, client_id: str) -> VenueOrder | None:
+        """Return the latest order with this client id, whatever its state."""
+        return self._store.find_client(account_id, client_id)
 
     def drain(self) -> list[VenueEvent]:
         """Return the events since the last call, in order."""
@@ -142,14 +150,22 @@ class Exchange:
 
     def place(self, account_id: int, request: OrderRequest, time_ns: int) -> VenueOrder:
         """Accept an order, match it and return it as it stands; or refuse."""
-        if self.open_order(account_id, request.client_id) is not None:
+        known = self.find_client(account_id, request.client_id)
+        if known is not None and known.status.is_open:
             raise CommandRefusedError(Refusal.DUPLICATE_CLIENT_ID)
         market = self.market(request.symbol)
         # Quotes first: fresh ones may fill resting orders and so move the position.
         self.quote(market, time_ns)
-        size_lots = self._admissible_lots(account_id, market, request)
-        bound = self._bound_ticks(market, request)
-        self._check_entry(account_id, market, request, size_lots=size_lots, bound=bound)
+        size_lots = admissible_lots(self.clearing, account_id, market, request)
+        bound = bound_ticks(market, request)
+        check_entry(
+            self.clearing,
+            account_id,
+            market,
+            request,
+            size_lots=size_lots,
+            bound=bound,
+        )
         self._order_id += 1
         order = VenueOrder(
             id=self._order_id,
@@ -161,8 +177,7 @@ class Exchange:
             created_ns=time_ns,
             updated_ns=time_ns,
         )
-        self.orders[order.id] = order
-        self._by_client[account_id, request.client_id] = order.id
+        self._store.add(order)
         self._changed(order, "NEW", time_ns)
         self._enter(market, order, bound, time_ns)
         return order
@@ -186,7 +201,9 @@ class Exchange:
         if size_lots <= order.filled_lots or (takes and is_post_only):
             self.cancel(order, time_ns)
             return
-        self._check_amendment(market, order, price_ticks, size_lots)
+        check_amendment(
+            self.clearing, market, order, price_ticks=price_ticks, size_lots=size_lots
+        )
         keeps_place = price_ticks == order.price_ticks and size_lots < order.size_lots
         order.price_ticks, order.size_lots = price_ticks, size_lots
         order.updated_ns = time_ns
@@ -212,16 +229,6 @@ class Exchange:
         for order in orders:
             self.cancel(order, time_ns)
         return len(orders)
-
-    def open_order(self, account_id: int, client_id: str) -> VenueOrder | None:
-        """Return the open order with this client id."""
-        order = self.find_client(account_id, client_id)
-        return order if order is not None and order.status.is_open else None
-
-    def find_client(self, account_id: int, client_id: str) -> VenueOrder | None:
-        """Return the latest order with this client id, whatever its state."""
-        order_id = self._by_client.get((account_id, client_id))
-        return None if order_id is None else self.orders.get(order_id)
 
     def countdown(self, account_id: int, symbol: str, at_ns: int | None) -> None:
         """Arm (or with None disarm) the dead-man's switch of one symbol."""
@@ -283,108 +290,6 @@ class Exchange:
             del market.fundings[:-1000]
         intervals = market.tape_ns // FUNDING_INTERVAL_NS + 1
         market.next_funding_ns = intervals * FUNDING_INTERVAL_NS
-
-    def _admissible_lots(
-        self, account_id: int, market: Market, request: OrderRequest
-    ) -> int:
-        listing = market.listing
-        is_market = request.price_ticks is None
-        limit = listing.market_size_max_lots if is_market else listing.size_max_lots
-        if request.size_lots > limit:
-            raise CommandRefusedError(Refusal.SIZE_MAX)
-        if not request.is_reduce_only:
-            return request.size_lots
-        position = self.clearing.accounts[account_id].size_lots(listing.symbol)
-        if position * request.side.sign >= 0:
-            raise CommandRefusedError(Refusal.REDUCE_ONLY)
-        return min(request.size_lots, abs(position))
-
-    def _bound_ticks(self, market: Market, request: OrderRequest) -> int:
-        """Return the worst price an order may trade at; refuse a price too far."""
-        mark, sign = market.price_ticks, request.side.sign
-        if request.price_ticks is None:
-            percent = 100 + sign * MARKET_BOUND_PERCENT
-            bound = max(1, mark * percent // 100)
-            return max(bound, mark + 1) if sign > 0 else min(bound, max(1, mark - 1))
-        limit = mark * (100 + sign * LIMIT_BAND_PERCENT)
-        if sign * request.price_ticks * 100 > sign * limit:
-            refusal = Refusal.PRICE_HIGH if sign > 0 else Refusal.PRICE_LOW
-            raise CommandRefusedError(
-                refusal, market.listing.price_text(max(1, limit // 100))
-            )
-        return request.price_ticks
-
-    def _check_entry(
-        self,
-        account_id: int,
-        market: Market,
-        request: OrderRequest,
-        *,
-        size_lots: int,
-        bound: int,
-    ) -> None:
-        if len(market.open_orders) >= ORDERS_OPEN_MAX:
-            raise CommandRefusedError(Refusal.TOO_MANY_ORDERS)
-        sign = request.side.sign
-        if request.time_in_force is TimeInForce.POST_ONLY and market.book.crosses(
-            sign, bound
-        ):
-            raise CommandRefusedError(Refusal.POST_ONLY)
-        if request.time_in_force is TimeInForce.FOK:
-            probe = BookOrder(
-                0, account_id, sign, price_ticks=bound, size_lots=size_lots
-            )
-            if market.book.fillable_lots(probe) < size_lots:
-                raise CommandRefusedError(Refusal.FOK)
-        if not request.is_reduce_only:
-            price = request.price_ticks or market.price_ticks
-            self._check_value(
-                account_id,
-                market,
-                request.side,
-                price_ticks=price,
-                size_lots=size_lots,
-            )
-
-    def _check_value(
-        self,
-        account_id: int,
-        market: Market,
-        side: Side,
-        *,
-        price_ticks: int,
-        size_lots: int,
-    ) -> None:
-        listing = market.listing
-        value = listing.value_units(price_ticks, size_lots)
-        if value < listing.notional_min_units:
-            raise CommandRefusedError(Refusal.NOTIONAL, str(listing.notional_min))
-        extra = OpenOrders(value, 0) if side.sign > 0 else OpenOrders(0, value)
-        account = self.clearing.accounts[account_id]
-        if not self.clearing.can_afford(account, listing.symbol, extra):
-            raise CommandRefusedError(Refusal.MARGIN)
-
-    def _check_amendment(
-        self, market: Market, order: VenueOrder, price_ticks: int, size_lots: int
-    ) -> None:
-        request = order.request
-        if request.is_reduce_only:
-            held = self.clearing.accounts[order.account_id].size_lots(request.symbol)
-            if size_lots - order.filled_lots > abs(held):
-                raise CommandRefusedError(Refusal.REDUCE_ONLY)
-            return
-        more = size_lots - order.filled_lots
-        market.open_orders.pop(order.id)
-        try:
-            self._check_value(
-                order.account_id,
-                market,
-                request.side,
-                price_ticks=price_ticks,
-                size_lots=more,
-            )
-        finally:
-            market.open_orders[order.id] = order
 
     def _enter(
         self, market: Market, order: VenueOrder, bound: int, time_ns: int
@@ -462,7 +367,7 @@ class Exchange:
         )
         if is_done:
             self._close(market, order)
-            self._retire(order)
+            self._store.retire(order)
         self._trim(account, market, at)
 
     def _trim(self, account: Account, market: Market, time_ns: int) -> None:
@@ -501,7 +406,7 @@ class Exchange:
         order.updated_ns = time_ns
         self._close(market, order)
         self._changed(order, execution, time_ns)
-        self._retire(order)
+        self._store.retire(order)
 
     def _close(self, market: Market, order: VenueOrder) -> None:
         if market.open_orders.pop(order.id, None) is not None:
@@ -509,15 +414,6 @@ class Exchange:
 
     def _changed(self, order: VenueOrder, execution: str, time_ns: int) -> None:
         self._events.append(OrderChanged(order.snapshot(), execution, time_ns))
-
-    def _retire(self, order: VenueOrder) -> None:
-        """Forget the oldest finished orders, so that memory stays bounded."""
-        self._terminal.append(order.id)
-        while len(self._terminal) > TERMINAL_ORDERS_KEPT:
-            old = self.orders.pop(self._terminal.popleft())
-            key = old.account_id, old.request.client_id
-            if self._by_client.get(key) == old.id:
-                del self._by_client[key]
 
     def _check_maintenance(self, account: Account, time_ns: int) -> None:
         margin = self.clearing.margin(account)

@@ -16,7 +16,7 @@ import msgspec
 
 from cryptoquantix.core.errors import SettingsError
 
-RECORDS_KEPT = 200_000
+RECORDS_KEPT = 100_000
 
 
 class Record:
