@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptoquantix.strategies.windows import (
-    highest_of,
+    channel_of,
     mean_of,
     mean_value,
-    push_highest,
+    push_channel,
     push_mean,
     smooth,
 )
@@ -24,11 +24,13 @@ lengths = st.integers(1, 12)
 
 @settings(deadline=None)
 @given(values, lengths)
-def test_the_highest_is_that_of_the_last_values(seen, length):
-    window = highest_of(length)
+def test_a_channel_is_the_extremes_of_the_last_values(seen, length):
+    channel = channel_of(length)
     for count, value in enumerate(seen, start=1):
-        window = push_highest(window, value)
-        assert window.highest == max(seen[max(0, count - length) : count])
+        channel = push_channel(channel, value + 1.0, value)
+        recent = seen[max(0, count - length) : count]
+        assert channel.high == max(recent) + 1.0
+        assert channel.low == min(recent)
 
 
 @settings(deadline=None)

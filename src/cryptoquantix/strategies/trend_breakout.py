@@ -34,12 +34,12 @@ from cryptoquantix.core.market import Bar
 from cryptoquantix.kernel import kernel
 from cryptoquantix.strategies.contract import parse_fields, require_range
 from cryptoquantix.strategies.windows import (
-    Highest,
+    Channel,
     Mean,
-    highest_of,
+    channel_of,
     mean_of,
     mean_value,
-    push_highest,
+    push_channel,
     push_mean,
     smooth,
 )
@@ -77,10 +77,8 @@ class State(NamedTuple):
     true_range: float
     variance: float
     days: Mean
-    entry_high: Highest
-    entry_low: Highest
-    exit_high: Highest
-    exit_low: Highest
+    entry: Channel
+    exit: Channel
 
 
 def parse_params(values: Mapping[str, object]) -> Params:
@@ -124,10 +122,8 @@ def start(params: Params) -> State:
         true_range=0.0,
         variance=0.0,
         days=mean_of(params.gate_days),
-        entry_high=highest_of(params.breakout_bars),
-        entry_low=highest_of(params.breakout_bars),
-        exit_high=highest_of(params.exit_bars),
-        exit_low=highest_of(params.exit_bars),
+        entry=channel_of(params.breakout_bars),
+        exit=channel_of(params.exit_bars),
     )
 
 
@@ -143,13 +139,10 @@ def step(state: State, bar: Bar, params: Params) -> tuple[State, float]:
         variance = smooth(variance, change * change, bars - 1, params.volatility_bars)
     days, day_end_ns, is_day_end = _roll_day(state, bar)
     gate = _gate(state.gate, days, params) if is_day_end else state.gate
-    exit_high = push_highest(state.exit_high, bar.high)
-    exit_low = push_highest(state.exit_low, -bar.low)
+    trail = push_channel(state.exit, bar.high, bar.low)
     room = params.exit_atr * true_range
     is_warm = _is_warm(bars, days.seen, params)
-    side = _side(
-        state, bar, gate, exit_high.highest - room, room - exit_low.highest, is_warm
-    )
+    side = _side(state, bar, gate, trail.high - room, trail.low + room, is_warm)
     size = state.size
     if side == 0:
         size = 0.0
@@ -165,10 +158,8 @@ def step(state: State, bar: Bar, params: Params) -> tuple[State, float]:
         true_range,
         variance,
         days,
-        push_highest(state.entry_high, bar.high),
-        push_highest(state.entry_low, -bar.low),
-        exit_high,
-        exit_low,
+        push_channel(state.entry, bar.high, bar.low),
+        trail,
     )
     return after, side * size
 
@@ -188,10 +179,10 @@ def _side(  # noqa: PLR0917 - kernels take no keyword arguments
         side = 0
     if side != 0 or not is_warm:
         return side
-    # The entry channel is that of the bars before this one; lows are kept negated.
-    if gate > 0 and bar.close > state.entry_high.highest and bar.close >= stop_long:
+    # The state's entry channel is that of the bars before this one.
+    if gate > 0 and bar.close > state.entry.high and bar.close >= stop_long:
         return 1
-    if gate < 0 and -bar.close > state.entry_low.highest and bar.close <= stop_short:
+    if gate < 0 and bar.close < state.entry.low and bar.close <= stop_short:
         return -1
     return 0
 

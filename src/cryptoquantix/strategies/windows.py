@@ -18,46 +18,66 @@ from numpy.typing import NDArray
 from cryptoquantix.kernel import kernel
 
 
-class Highest(NamedTuple):
+class Channel(NamedTuple):
     """
-    The highest of the last ``n`` values (van Herk and Gil-Werman, one value at a time).
+    The highest high and the lowest low of the last ``n`` bars.
 
-    Time is cut into blocks of ``n``. ``values[i]`` holds the newest values of the
-    block being filled for ``i < slot``, and from ``slot`` on the highest from ``i`` to
-    the end of the block before: the two meet at ``slot``, so that one comparison
-    gives the window's highest. At a block's end one backward pass over ``n`` values
-    turns it into "the block before": one more comparison per value. No branch here
-    depends on the market, which is why this beats a monotone queue.
+    Van Herk's and Gil and Werman's blocks, one bar at a time. Time is cut into blocks
+    of ``n`` bars. ``highs[i]`` holds the highs of the block being filled for
+    ``i < slot``, and from ``slot`` on the highest from ``i`` to the end of the block
+    before: the two meet at ``slot``, so that one comparison gives the window's highest.
+    At a block's end one backward pass over its ``n`` values turns it into "the block
+    before": one more comparison a value. No branch depends on the market, which is
+    why this beats a monotone queue.
     """
 
-    values: NDArray[np.float64]
+    highs: NDArray[np.float64]
+    lows: NDArray[np.float64]
     slot: int
-    block: float
-    highest: float
+    block_high: float
+    block_low: float
+    high: float
+    low: float
 
 
-def highest_of(length: int) -> Highest:
-    """Return the window of ``length`` values, empty: its highest is -inf."""
-    return Highest(np.full(length + 1, -math.inf), 0, -math.inf, -math.inf)
+def channel_of(length: int) -> Channel:
+    """Return the window of ``length`` bars, empty: its high is -inf, its low inf."""
+    highs, lows = np.full(length + 1, -math.inf), np.full(length + 1, math.inf)
+    return Channel(highs, lows, 0, -math.inf, math.inf, -math.inf, math.inf)
 
 
 @kernel
-def push_highest(window: Highest, value: float) -> Highest:
-    """Return ``window`` with ``value`` in and the oldest out."""
-    values, slot = window.values, window.slot
-    # max compiles to one instruction without a branch; a condition does not.
-    block = max(window.block, value)
-    highest = max(block, values[slot + 1])
-    values[slot] = value
-    slot += 1
-    if slot == values.size - 1:
-        top = -math.inf
-        for i in range(slot - 1, -1, -1):
-            top = max(top, values[i])
-            values[i] = top
+def push_channel(channel: Channel, high: float, low: float) -> Channel:
+    """Return ``channel`` with a bar in and the oldest out."""
+    highs, lows = channel.highs, channel.lows
+    # Unsigned, so that no index is checked for counting from the end; max and min,
+    # because they compile to one instruction without a branch. Measured: half the time.
+    now, after = np.uintp(channel.slot), np.uintp(channel.slot + 1)
+    block_high = max(channel.block_high, high)
+    block_low = min(channel.block_low, low)
+    highest = max(block_high, highs[after])
+    lowest = min(block_low, lows[after])
+    highs[now] = high
+    lows[now] = low
+    slot = channel.slot + 1
+    if slot == highs.size - 1:
+        _turn_block(highs, lows)
         slot = 0
-        block = -math.inf
-    return Highest(values, slot, block, highest)
+        block_high, block_low = -math.inf, math.inf
+    return Channel(highs, lows, slot, block_high, block_low, highest, lowest)
+
+
+@kernel
+def _turn_block(highs: NDArray[np.float64], lows: NDArray[np.float64]) -> None:
+    """Turn each value into the extreme from it to the end of its block."""
+    top, bottom = -math.inf, math.inf
+    last = highs.size - 2
+    for back in range(last + 1):
+        i = np.uintp(last - back)
+        top = max(top, highs[i])
+        bottom = min(bottom, lows[i])
+        highs[i] = top
+        lows[i] = bottom
 
 
 class Mean(NamedTuple):
