@@ -47,7 +47,7 @@ kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: 5 positi
 	$(CQX) drill flash-crash --runs $(RUNS)
 
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
-	deploy/swarm-test
+	$(PYTHON) deploy/swarm_test.py
 
 lock: $(SETUP) ## pin every dependency anew, with hashes and without the name of any index
 	@compile="$$(scripts/find-uv) pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make lock'"; \
