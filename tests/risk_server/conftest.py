@@ -75,15 +75,23 @@ risk = {{ key = "{own["key"]}", secret = "{own["secret"]}" }}
                 self.command(),
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | (env or {}),
+                env=os.environ | {"PYTHONFAULTHANDLER": "1"} | (env or {}),
             )
-        ready, _, _ = select.select([self.process.stdout], [], [], 20)
+        ready, _, _ = select.select([self.process.stdout], [], [], 40)
         line = self.process.stdout.readline() if ready else b""
-        assert line, (self.folder / "risk.log").read_text()
+        assert line, self.post_mortem()
         self.ready_seconds = time.monotonic() - started
         found = json.loads(line)
         self.address, self.state = found["listening"], found["state"]
         return self
+
+    def post_mortem(self):
+        """Say what a daemon that never became ready was doing."""
+        code = self.process.poll()
+        if code is None:
+            self.process.send_signal(signal.SIGABRT)  # it prints every stack
+            self.process.wait(5)
+        return f"exit {code}: {(self.folder / 'risk.log').read_text()}"
 
     def refusal(self, *args):
         """Start it, expect it to end, and return (exit code, what it said)."""

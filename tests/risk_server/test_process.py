@@ -141,6 +141,7 @@ def test_a_withdrawal_never_trips_it(risk, trader, simulator):
     assert found["permit_mode"] == "trade"
 
 
+@pytest.mark.slow
 def test_an_outage_is_blind_and_its_end_is_armed_again(risk, trader, simulator):
     armed_with_a_book(risk, trader)
     simulator.admin("/outage", {"venue": "binance", "seconds": 8, "kind": "refuse"})
