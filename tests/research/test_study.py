@@ -110,6 +110,17 @@ def test_records_are_the_same_to_the_bit_on_one_core_and_on_many(
     np.testing.assert_array_equal(many.records, result.records)
 
 
+def test_progress_counts_every_cell_once(history, kernel_cache):
+    seen = []
+
+    def report(stage, done, total):
+        seen.append((stage, done, total))
+
+    run_study(study_of(), market_of(history), kernel_cache, report)
+    done = [entry[1] for entry in seen if entry[0] == "matrix"]
+    assert done == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.skipif(not is_compiled(), reason="plain Python has no signatures")
 def test_a_driver_has_one_signature_whatever_its_arrays_were_made_from(
     history, kernel_cache

@@ -155,9 +155,9 @@ def test_the_future_does_not_change_the_past(kernel_cache):
     for stop in (500, 2345, 3999):
         past = passes.targets(cut(history, 0, stop), params, stop)
         np.testing.assert_array_equal(past, whole[:stop])
-    changed = history._replace(
-        close=history.close * np.r_[np.ones(3000), np.full(1000, 3)]
-    )
+    close = history.close * np.r_[np.ones(3000), np.full(1000, 3)]
+    close.flags.writeable = False
+    changed = history._replace(close=close)
     np.testing.assert_array_equal(
         passes.targets(changed, params, 4000)[:3000], whole[:3000]
     )
