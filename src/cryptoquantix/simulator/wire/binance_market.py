@@ -190,7 +190,7 @@ def trades(call: Call) -> list[Json]:
             "time": ms(t.time_ns),
             "isBuyerMaker": t.is_buyer_maker,
         }
-        for t in list(market.history.trades)[-limit:]
+        for t in market.history.trades.last(limit)
     ]
 
 
