@@ -228,3 +228,21 @@ async def test_a_taken_port_is_one_sentence(door):
     server = RiskServer(door.daemon, token="t")
     with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"):
         await server.start("127.0.0.1", port)
+
+
+async def test_flat_is_proven_by_fresh_reads_in_any_state(door):
+    assert await door.get("/v1/flat") == (200, {"flat": True, "left": ""})
+    await door.post("/v1/rearm", ANN)
+    door.venue.hold("BTCUSDT", "0.5")
+    status, body = await door.get("/v1/flat")
+    assert (status, body["flat"]) == (200, False)
+    assert "0.5 BTCUSDT" in body["left"]
+    assert door.venue.log == []  # asking changes nothing
+    assert door.daemon.state is RiskState.ARMED
+
+
+async def test_what_cannot_be_read_is_not_flat(door):
+    door.venue.always["open_orders"] = down()
+    status, body = await door.get("/v1/flat")
+    assert (status, body["flat"]) == (200, False)
+    assert body["left"]

@@ -237,9 +237,8 @@ async def _release(
 ) -> str:
     """Stop the daemon if nothing is left to guard; return what was done and why."""
     try:
-        status = await client.status()
-        is_flat = status.is_flat is True
-        why = status.not_flat or "the book is not known to be flat"
+        why = await client.left()
+        is_flat = not why
     except DaemonError as error:
         is_flat, why = False, str(error)
     if is_flat or leave_unguarded:

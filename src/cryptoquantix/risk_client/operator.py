@@ -76,6 +76,14 @@ class OperatorClient:
         """Accept today's equity as the new baseline; return the new state."""
         return await self._order("rearm", who, reason)
 
+    async def left(self) -> str:
+        """Return what is open by two fresh reads of every venue; empty: flat."""
+        text, url = await self._answer("GET", "/v1/flat")
+        try:
+            return str(json.loads(text)["left"])
+        except (ValueError, KeyError, TypeError):
+            raise DaemonRefused(_no_daemon(url)) from None
+
     async def alarms(self) -> list[Alarm]:
         """Return the alarms not yet acknowledged, oldest first."""
         return await self._list("/v1/alarms", "alarms", Alarm)

@@ -66,6 +66,7 @@ class RiskServer:
             [
                 web.get("/v1/health", self._health),
                 web.get("/v1/status", self._status),
+                web.get("/v1/flat", self._flat),
                 web.get("/v1/samples", self._samples),
                 web.get("/v1/alarms", self._alarms),
                 web.post("/v1/alarms/{id}/ack", self._acknowledge),
@@ -140,6 +141,11 @@ class RiskServer:
         daemon = self._daemon
         found = status(daemon, alarms_undelivered=daemon.alarms_undelivered)
         return web.Response(text=found.to_json(), content_type="application/json")
+
+    async def _flat(self, request: web.Request) -> web.Response:
+        del request
+        left = await commands.prove_flat(self._daemon)
+        return web.json_response({"flat": not left, "left": left})
 
     async def _samples(self, request: web.Request) -> web.Response:
         try:
