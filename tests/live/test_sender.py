@@ -13,7 +13,12 @@ from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
 from cryptoquantix.core.errors import JournalError
 from cryptoquantix.core.order import OrderState, Side
 from cryptoquantix.live.events import SendOrder
-from cryptoquantix.live.sender import ABSENCE_AFTER_NS, ABSENCE_APART_NS, Sender
+from cryptoquantix.live.sender import (
+    ABSENCE_AFTER_NS,
+    ABSENCE_APART_NS,
+    DECISION_NS_MAX,
+    Sender,
+)
 from live.fake_venue import (
     BTC,
     HANG,
@@ -118,6 +123,24 @@ async def test_an_increase_without_a_permit_at_the_wire_is_proven_unsent(desk):
         standing = await desk.sender.send(effect)
         assert standing.state is OrderState.NOT_FOUND
     assert desk.venue.sent == []
+
+
+async def test_an_increase_that_waited_long_is_decided_anew_rather_than_sent(desk):
+    effect = desk.effect()
+    place = desk.venue.place_increase
+
+    async def throttled(order, permit_check):
+        desk.clock.advance(waited_ns)
+        return await place(order, permit_check)
+
+    desk.venue.place_increase = throttled
+    waited_ns = DECISION_NS_MAX + 1
+    standing = await desk.sender.send(effect)
+    assert standing.state is OrderState.NOT_FOUND
+    assert desk.venue.sent == []
+    desk.world.finish(effect, OrderState.NOT_FOUND, 0)
+    waited_ns = DECISION_NS_MAX
+    assert (await desk.sender.send(desk.effect())).state is OrderState.FILLED
 
 
 async def test_a_reduction_needs_no_permit(desk):

@@ -69,9 +69,9 @@ class StubVenue:
             ("GET", "/fapi/v1/exchangeInfo"): EXCHANGE_INFO,
             ("GET", "/fapi/v1/positionSide/dual"): {"dualSidePosition": False},
             ("GET", "/sapi/v1/account/apiRestrictions"): {"enableWithdrawals": False},
-            ("POST", "/fapi/v1/order"): ORDER,
-            ("GET", "/fapi/v1/order"): ORDER,
-            ("DELETE", "/fapi/v1/order"): ORDER,
+            ("POST", "/fapi/v1/order"): of_the_order_asked_for,
+            ("GET", "/fapi/v1/order"): of_the_order_asked_for,
+            ("DELETE", "/fapi/v1/order"): of_the_order_asked_for,
             ("GET", "/fapi/v1/userTrades"): [],
             ("GET", "/fapi/v1/openOrders"): [],
             ("GET", "/fapi/v1/openAlgoOrders"): [],
@@ -115,6 +115,12 @@ class StubVenue:
         text = value if isinstance(value, str) else json.dumps(value)
         kind = "text/html" if isinstance(value, str) else "application/json"
         return web.Response(status=status, text=text, content_type=kind)
+
+
+async def of_the_order_asked_for(params):
+    """Answer with the id that was sent or asked for."""
+    name = params.get("newClientOrderId") or params["origClientOrderId"]
+    return ORDER | {"clientOrderId": name}
 
 
 async def hang(_params):

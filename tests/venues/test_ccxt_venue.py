@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from decimal import Decimal
 
 import pytest
@@ -29,7 +30,7 @@ from cryptoquantix.core.order import (
     Side,
     TimeInForce,
 )
-from cryptoquantix.venues import ccxt_wire
+from cryptoquantix.venues import ccxt_venue, ccxt_wire
 from cryptoquantix.venues.ccxt_venue import CcxtBinance
 from venues.stub_venue import ORDER, StubVenue, hang
 
@@ -115,6 +116,17 @@ async def test_a_permit_that_runs_out_in_the_throttle_stops_the_increase(stub):
     clock.advance(60 * NS_PER_SECOND)
     with pytest.raises(Halted):
         await asyncio.wait_for(queued, 5)
+    assert stub.of(*ORDER_PATH) == []
+    await venue.close()
+
+
+async def test_an_increase_does_not_queue_for_weight_for_long(stub, monkeypatch):
+    monkeypatch.setattr(ccxt_venue, "_INCREASE_WAIT_SECONDS", 0.1)
+    venue = CcxtBinance(rest=stub.url, key="k", secret="s", clock=SystemClock())
+    await venue.open()
+    venue.budget.close_for(3600 * NS_PER_SECOND)
+    with pytest.raises(VenueUnavailable):
+        await asyncio.wait_for(venue.place_increase(BUY, allowed), 2)
     assert stub.of(*ORDER_PATH) == []
     await venue.close()
 
@@ -379,3 +391,47 @@ async def test_no_address_of_the_client_leaves_the_host(stub):
 async def test_an_address_that_is_none_is_refused():
     with pytest.raises(SettingsError, match="must be http"):
         ccxt_wire._addresses("ftp://x")
+
+
+GARBAGE = ([], {}, "<html>busy</html>", 7, None, [[]], {"symbols": [1]})
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize(
+    "path",
+    ["/fapi/v1/exchangeInfo", "/fapi/v1/positionSide/dual"],
+)
+async def test_an_opening_answered_with_garbage_is_one_sentence(stub, path, garbage):
+    stub.answers["GET", path] = (200, garbage)
+    venue = CcxtBinance(rest=stub.url, key="k", secret="s", clock=SystemClock())
+    with pytest.raises(VenueError, match="binance"):
+        await venue.open()
+    await venue.close()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_rights_answered_with_garbage_raise_nothing_unforeseen(stub, garbage):
+    stub.answers["GET", "/sapi/v1/account/apiRestrictions"] = (200, garbage)
+    venue = CcxtBinance(rest=stub.url, key="k", secret="s", clock=SystemClock())
+    with contextlib.suppress(VenueError):
+        await venue.open()
+    await venue.close()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_an_order_answered_with_garbage_is_unknown(venue, stub, garbage):
+    stub.answers[ORDER_PATH] = (200, garbage)
+    with pytest.raises(OutcomeUnknown):
+        await venue.place_reduction(SELL)
+    stub.answers["GET", "/fapi/v1/order"] = (200, garbage)
+    with pytest.raises(VenueError):
+        await venue.order_by_client_id(BTC, "cqx-2")
+
+
+async def test_an_answer_about_another_order_says_nothing_about_ours(venue, stub):
+    stub.answers[ORDER_PATH] = ORDER | {"clientOrderId": "cqx-9"}
+    with pytest.raises(OutcomeUnknown):
+        await venue.place_increase(BUY, allowed)
+    stub.answers["GET", "/fapi/v1/order"] = ORDER | {"clientOrderId": "cqx-9"}
+    with pytest.raises(VenueError):
+        await venue.order_by_client_id(BTC, "cqx-1")

@@ -37,6 +37,9 @@ _LOG = logging.getLogger(__name__)
 # and holds for the receive window from there.
 ABSENCE_AFTER_NS: Final = RECEIVE_WINDOW_MS * NS_PER_MS + NS_PER_SECOND
 ABSENCE_APART_NS: Final = NS_PER_SECOND // 2
+# A permit is renewed every second, the facts an increase was decided from are not:
+# one that queued longer than this is decided anew.
+DECISION_NS_MAX: Final = 5 * NS_PER_SECOND
 
 _SIGHTS: Final = {
     OrderState.WORKING: OrderEvent.SEEN_WORKING,
@@ -85,12 +88,13 @@ class Sender:
             could not be: then the order is looked up at the next start.
         """
         assert isinstance(effect.approved, Approved), "only what was approved is sent"
+        decided_ns = self._clock.monotonic_ns()
         record = effect.record
         assert effect.approved.order == record.order(), "the record is of another order"
         self._journal.record_order(record)
         standing = OrderStanding(record, OrderState.IN_FLIGHT, 0, "", record.created_ns)
         try:
-            found = await self._place(effect.approved)
+            found = await self._place(effect.approved, decided_ns)
         except BaseException as error:
             if not isinstance(error, VenueError | Halted):
                 # A cancellation, or a defect: the bytes may be out.
@@ -135,15 +139,22 @@ class Sender:
 
     # -- inside -----------------------------------------------------------------
 
-    async def _place(self, approved: Approved) -> VenueOrder:
+    async def _place(self, approved: Approved, decided_ns: int) -> VenueOrder:
         order = approved.order
         if isinstance(order, Increase):
-            return await self._venue.place_increase(order, self._check_permit)
+            return await self._venue.place_increase(
+                order, lambda: self._check_increase(decided_ns)
+            )
         return await self._venue.place_reduction(order)
 
-    def _check_permit(self) -> None:
+    def _check_increase(self, decided_ns: int) -> None:
+        """Raise unless an increase decided then may be sent now."""
         permit = self._permits.current()
-        if permit is None or not permit.allows_increase(self._clock.monotonic_ns()):
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - decided_ns > DECISION_NS_MAX:
+            msg = "the increase waited too long to be sent: it is decided anew"
+            raise Halted(msg)
+        if permit is None or not permit.allows_increase(now_ns):
             mode = "none" if permit is None else permit.answer.mode.value
             msg = f"no live permit to trade when the order was to be sent ({mode})"
             raise Halted(msg)

@@ -77,8 +77,15 @@ class AccountReader:
                 pnl_unrealized=number(row["unRealizedProfit"]),
             )
 
-    def order(self, row: Mapping[str, Any]) -> VenueOrder:
-        """Return one order, normal or conditional (an algo order)."""
+    def order(self, row: Mapping[str, Any], client_order_id: str = "") -> VenueOrder:
+        """
+        Return one order, normal or conditional (an algo order).
+
+        With ``client_order_id``, a row of any other order is refused.
+        """
+        if client_order_id not in {"", row.get("clientOrderId")}:
+            msg = f"an answer about another order, {row.get('clientOrderId')!r}"
+            raise ValueError(msg)
         if "algoId" in row:
             return self._conditional_order(row)
         instrument = self._instrument(row["symbol"])
@@ -135,12 +142,16 @@ class AccountReader:
         return found
 
 
+# What reading an answer of any other shape than the documented one may raise.
+UNREADABLE: Final = (KeyError, ValueError, TypeError, ArithmeticError, AttributeError)
+
+
 @contextlib.contextmanager
 def shaped(request: str) -> Iterator[None]:
     """Turn an answer of unknown shape into one sentence."""
     try:
         yield
-    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+    except UNREADABLE as error:
         msg = f"{_VENUE} answered {request} in an unknown shape: {error!r}"
         raise VenueError(msg, venue=_VENUE, request=request) from None
 

@@ -23,12 +23,14 @@ from cryptoquantix.core.errors import (
     CredentialsRefused,
     CryptoquantixError,
     VenueError,
+    VenueUnavailable,
 )
 from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import Increase, OrderType, Reduction, TimeInForce
 from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.venues import binance
 from cryptoquantix.venues.binance_account import (
+    UNREADABLE,
     AccountReader,
     number,
     plain,
@@ -45,6 +47,8 @@ _LOG = logging.getLogger(__name__)
 _VENUE: Final = Venue.BINANCE.value
 _FILLS_PAGE: Final = 1_000
 _FILL_PAGES_MAX: Final = 20
+# An increase that must queue for longer is better decided anew.
+_INCREASE_WAIT_SECONDS: Final = 2.0
 _CLOCK_AGE_NS_MAX: Final = 600 * NS_PER_SECOND
 
 _TIMES_IN_FORCE: Final = {
@@ -186,7 +190,7 @@ class CcxtBinance:
             origClientOrderId=client_order_id,
         )
         with shaped("order"):
-            return self._reader.order(row)
+            return self._reader.order(row, client_order_id)
 
     async def fills(
         self, instrument: InstrumentId, after_trade_id: str
@@ -217,7 +221,13 @@ class CcxtBinance:
     ) -> VenueOrder:
         """Send an increase; ``permit_check`` runs right before the bytes go out."""
         permit_check()
-        await self.budget.take(1)
+        try:
+            async with asyncio.timeout(_INCREASE_WAIT_SECONDS):
+                await self.budget.take(1)
+        except TimeoutError:
+            msg = f"no request weight was free for the order at {_VENUE}: not sent"
+            request = f"order {order.client_order_id}"
+            raise VenueUnavailable(msg, venue=_VENUE, request=request) from None
         attempt = Attempt(check=permit_check, is_once=True)
         return await self._place(order, {}, attempt)
 
@@ -259,8 +269,8 @@ class CcxtBinance:
             request, attempt, "fapiPrivatePostOrder", params, changes_orders=True
         )
         try:
-            return self._reader.order(row)
-        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+            return self._reader.order(row, order.client_order_id)
+        except UNREADABLE as error:
             text = f"an answer of unknown shape: {error!r}"
             failure = Failure(_VENUE, request, is_sent=True, text=text)
             raise order_error(failure) from None
@@ -323,7 +333,9 @@ class CcxtBinance:
 
     async def _refuse_hedge_mode(self) -> None:
         answer = await self._read("positionSide", 30, "fapiPrivateGetPositionSideDual")
-        if str(answer.get("dualSidePosition")).lower() != "false":
+        with shaped("positionSide"):
+            is_one_way = str(answer["dualSidePosition"]).lower() == "false"
+        if not is_one_way:
             msg = (
                 f"the {_VENUE} account is in hedge mode, which is not supported: set "
                 "position mode to one-way"
@@ -341,7 +353,9 @@ class CcxtBinance:
             # The futures testnet has no such address: not knowing is not a right.
             _LOG.warning("the key's rights cannot be read: %s", error)
             return
-        if str(rights.get("enableWithdrawals")).lower() == "true":
+        with shaped("apiRestrictions"):
+            may_withdraw = str(rights.get("enableWithdrawals")).lower() == "true"
+        if may_withdraw:
             msg = (
                 f"the {_VENUE} key may withdraw: make one for trading futures "
                 "without that right"
