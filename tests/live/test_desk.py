@@ -307,6 +307,7 @@ async def test_a_halt_ends_the_loop_cancels_nothing_and_a_rearm_begins_anew(benc
     assert len(bench.venue.sent) == 1
     assert bench.venue.canceled == []
     assert not task.done()
+    assert bench.permits.told[-1] == "unreconciled"  # also before a rearm
     bench.permits.mode = PermitMode.TRADE
     await until(lambda: bench.venue.held.get(BTC) == -5_000)
     assert execution.loops == 2

@@ -55,15 +55,17 @@ class World:
         self.equity = Decimal(10_000)
         self.held = dict.fromkeys(ids, 0)
         self.sequence = 0
+        self.wall_step = 0
         self.price = Decimal(1000)
         self.engine.is_reconciled = True
 
     @property
     def now(self):
-        monotonic = (1000 + self.seconds) * NS_PER_SECOND
+        monotonic = int((1000 + self.seconds) * NS_PER_SECOND)
         answer = PermitAnswer("n", self.mode, "h", "b", 1)
         permit = Permit(answer, monotonic)
-        return Now(START_NS + self.seconds * NS_PER_SECOND, monotonic, permit)
+        wall = START_NS + int((self.seconds + self.wall_step) * NS_PER_SECOND)
+        return Now(wall, monotonic, permit)
 
     def read(self):
         """The venue is read: effects."""
@@ -220,7 +222,38 @@ def test_a_target_that_is_no_number_changes_nothing(world):
 def test_an_older_target_does_not_replace_a_newer_one(world):
     world.read()
     world.run(world.target(0.5))
+    world.sequence -= 2
     assert world.target(-0.5, age=10) == []
+    assert orders(world.read()) == []
+
+
+def test_a_target_made_after_the_wall_clock_stepped_back_is_followed(world):
+    world.read()
+    world.run(world.target(0.5))
+    world.seconds += 60
+    world.wall_step = -7200
+    world.run(world.read() + world.target(0.0))
+    assert world.held[BTC] == 0
+
+
+def test_a_target_numbered_anew_is_followed(world):
+    # The bus lost its store: the strategy counts its targets from one again.
+    world.read()
+    world.run(world.target(0.5))
+    world.seconds += 60
+    world.sequence = 0
+    world.run(world.read() + world.target(0.0))
+    assert world.held[BTC] == 0
+
+
+@pytest.mark.parametrize("step", [-7200, -190])
+def test_a_wall_clock_that_stepped_back_makes_no_stale_target_fresh(world, step):
+    world.mode = PermitMode.REDUCE_ONLY
+    world.read()
+    world.target(0.5)
+    world.mode = PermitMode.TRADE
+    world.seconds += 200
+    world.wall_step = step
     assert orders(world.read()) == []
 
 
@@ -403,3 +436,22 @@ def test_how_an_earlier_process_order_ended_must_show_in_the_position(world):
     world.seconds += 1
     assert orders(world.read()) == []
     assert world.held[BTC] == 5_000
+
+
+def test_a_position_that_lags_behind_an_earlier_process_order_is_waited_for(world):
+    world.read()
+    record = world.target(0.5)[-1].record
+    world.journal.record_order(record)
+    restarted = Engine(SETTINGS, {BTC: instrument(BTC)}, world.journal)
+    unknown = OrderStanding(record, OrderState.OUTCOME_UNKNOWN, 0, "", 0)
+    restarted.on_order(unknown, world.now)
+    world.engine = restarted
+    world.target(0.5)
+    world.finish(SendOrder(None, record))
+    world.held[BTC] = 0  # filled, and the venue's positions do not show it yet
+    restarted.is_reconciled = True
+    for _ in range(2):
+        world.seconds += 0.5
+        assert orders(world.read()) == []
+    world.held[BTC] = 5_000
+    assert orders(world.read()) == []

@@ -90,7 +90,6 @@ class Engine:
             for id_ in dict.fromkeys(s.instrument for s in settings.subscriptions)
         }
         self._unfinished: dict[str, OrderStanding] = {}
-        self._bases: dict[str, int] = {}
         self._account: AccountSnapshot | None = None
         self._account_asked_ns = 0
         self._sent: deque[int] = deque(maxlen=_SENT_MAX)
@@ -105,7 +104,7 @@ class Engine:
         book = self._books.get(instrument)
         if book is None:
             return []
-        is_new, notices = book.take_target(wanted)
+        is_new, notices = book.take_target(wanted, now.monotonic_ns)
         return [*notices, *(self.plan(instrument, now) if is_new else [])]
 
     def on_account(
@@ -132,14 +131,14 @@ class Engine:
         if not standing.state.is_terminal:
             self._unfinished[record.client_order_id] = standing
             return
-        self._unfinished.pop(record.client_order_id, None)
-        base = self._bases.pop(record.client_order_id, None)
+        was = self._unfinished.pop(record.client_order_id, None)
         book = self._books.get(InstrumentId.parse(record.instrument))
         if book is None:
             return
         book.count_ended(standing, now)
-        if base is not None:
-            book.expect(base + record.side.sign * standing.filled_lots)
+        if was is not None:
+            # Also an earlier process's order: positions may lag behind its fill.
+            book.expect(record.held_lots + record.side.sign * standing.filled_lots)
 
     def plan_all(self, now: Now) -> list[Effect]:
         """Plan every instrument."""
@@ -251,7 +250,7 @@ class Engine:
 
     def _doubt(self, book: InstrumentBook, now: Now) -> str:
         """Return why nothing may be increased from what is known, or nothing."""
-        stale = book.stale_strategy(now.time_ns)
+        stale = book.stale_strategy(now)
         if stale:
             return f"the target of {stale} is older than {STALE_BARS} bars"
         if now.monotonic_ns - self._account_asked_ns > READING_NS_MAX:
@@ -343,7 +342,6 @@ class Engine:
         verdict = check_order(record.order(), around, self._settings.limits)
         if not isinstance(verdict, Approved):
             return [*book.tell(record.kind, verdict.reason)]
-        self._bases[record.client_order_id] = record.held_lots
         self._unfinished[record.client_order_id] = OrderStanding(
             record, OrderState.JOURNALED, 0, "", record.created_ns
         )

@@ -46,6 +46,30 @@ class Wanted:
     lots: int | None = None
 
 
+class Numbered(Protocol):
+    """A target, on the bus or as the engine takes it."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number among the targets of its strategy and instrument."""
+        ...
+
+    @property
+    def published_ns(self) -> int:
+        """Wall time at which it was made."""
+        ...
+
+
+def is_after(one: Numbered, other: Numbered) -> bool:
+    """
+    Return whether ``one`` came to be after ``other``, a target of the same key.
+
+    The sequence says so where the wall clock was set back meanwhile, the wall clock
+    where the bus lost its store and the sequence began anew.
+    """
+    return one.sequence > other.sequence or one.published_ns > other.published_ns
+
+
 @dataclass(frozen=True, slots=True)
 class Now:
     """The moment of an event: both clocks and the permit that holds."""

@@ -61,8 +61,9 @@ class Execution:
             What no later try can mend: a refused key, a journal that cannot write.
         """
         while True:
-            await self._until_not_halted()
+            # Before the wait: a rearm must not find what was said of the last loop.
             self._permits.unreconciled()
+            await self._until_not_halted()
             self.loops += 1
             await self._trade()
 

@@ -10,7 +10,13 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.records import OrderStanding
-from cryptoquantix.live.events import Notice, Now, Subscription, Wanted
+from cryptoquantix.live.events import (
+    Notice,
+    Now,
+    Subscription,
+    Wanted,
+    is_after,
+)
 
 # A target is renewed with every bar; after three bars of wall time without one the
 # strategy or the bus is not well. (A tape may play faster, never slower, than wall
@@ -32,6 +38,7 @@ class InstrumentBook:
         self.instrument = instrument
         self.subscriptions = subscriptions
         self.wanted: dict[str, Wanted] = {}
+        self._taken_ns: dict[str, int] = {}
         self.ended_ns = 0
         self.is_settled = True
         self._mark: tuple[Decimal, int] = (Decimal(0), 0)
@@ -40,7 +47,9 @@ class InstrumentBook:
         self._not_before_ns: dict[str, int] = {}
         self._told: dict[str, str] = {}
 
-    def take_target(self, wanted: Wanted) -> tuple[bool, list[Notice]]:
+    def take_target(
+        self, wanted: Wanted, monotonic_ns: int
+    ) -> tuple[bool, list[Notice]]:
         """
         Take a target where it is newer than what is known; return whether it was.
 
@@ -54,10 +63,10 @@ class InstrumentBook:
             text = f"a target of {wanted.target} at price {wanted.price} was refused"
             return False, self.tell("target", text)
         known = self.wanted.get(wanted.strategy)
-        newest = (wanted.published_ns, wanted.sequence)
-        if known is not None and newest <= (known.published_ns, known.sequence):
+        if known is not None and not is_after(wanted, known):
             return False, []
         self.wanted[wanted.strategy] = wanted
+        self._taken_ns[wanted.strategy] = monotonic_ns
         return True, self.tell("target", "")
 
     @property
@@ -70,12 +79,22 @@ class InstrumentBook:
         lots = [w.lots for w in self.wanted.values() if w.lots is not None]
         return sum(lots) if len(lots) == len(self.subscriptions) else None
 
-    def stale_strategy(self, time_ns: int) -> str:
-        """Return a strategy whose target is too old to increase from, or nothing."""
+    def stale_strategy(self, now: Now) -> str:
+        """
+        Return a strategy whose target is too old to increase from, or nothing.
+
+        By wall time since it was published, and by the time since it came: a wall
+        clock that stepped back makes no target young again, and one that lies far in
+        the future tells of such a step.
+        """
         for subscription in self.subscriptions:
-            age_ns = time_ns - self.wanted[subscription.strategy].published_ns
+            name = subscription.strategy
+            age_ns = max(
+                abs(now.time_ns - self.wanted[name].published_ns),
+                now.monotonic_ns - self._taken_ns[name],
+            )
             if age_ns > STALE_BARS * subscription.bar_seconds * NS_PER_SECOND:
-                return subscription.strategy
+                return name
         return ""
 
     def take_mark(self, mark: Decimal, monotonic_ns: int) -> None:

@@ -26,7 +26,7 @@ from cryptoquantix.bus.messages import MessageDecoder, Target
 from cryptoquantix.bus.subjects import TARGETS_BUCKET
 from cryptoquantix.core.errors import CryptoquantixError
 from cryptoquantix.core.instrument import InstrumentId
-from cryptoquantix.live.events import Wanted
+from cryptoquantix.live.events import Wanted, is_after
 
 _PREFIX: Final = f"$KV.{TARGETS_BUCKET}."
 _POLL_SECONDS: Final = 5.0
@@ -57,7 +57,7 @@ class TargetWatch:
         self._keys = sorted(keys)
         self._on_target = on_target
         self._decoder = MessageDecoder(Target)
-        self._newest: dict[str, tuple[int, int]] = {}
+        self._newest: dict[str, Target] = {}
 
     async def run(self) -> None:
         """Listen for ever, through restarts of the server; cancellation closes."""
@@ -94,10 +94,10 @@ class TargetWatch:
         target = self._decoder.decode(data)
         if target is None:
             return
-        newest = (target.published_ns, target.sequence)
-        if newest <= self._newest.get(key, (-1, -1)):
+        known = self._newest.get(key)
+        if known is not None and not is_after(target, known):
             return
-        self._newest[key] = newest
+        self._newest[key] = target
         try:
             wanted, instrument = wanted_of(target)
         except (CryptoquantixError, ArithmeticError) as error:
