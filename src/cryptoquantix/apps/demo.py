@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from cryptoquantix.apps import study
 from cryptoquantix.apps.demo_data import Series, find_series
-from cryptoquantix.apps.demo_live import STRATEGY, LiveDemo, LiveResult
+from cryptoquantix.apps.demo_live import STRATEGY, LiveDemo, LivePlan, LiveResult
 from cryptoquantix.apps.settings import Settings
 from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.strategies.trend_breakout import Params
 
 _MARKER: Final = ".cqx-demo"
 _TRAIN_DAYS: Final = 6
@@ -50,7 +52,6 @@ class DemoResult:
 
     series: Series
     walk_forward: Mapping[str, Any]
-    parameters: Mapping[str, Any]
     live: LiveResult
     report: Path
     seconds: float
@@ -128,20 +129,45 @@ def run(data: Path | None, folder: Path) -> DemoResult:
         f"{label}, from {series.source}",
     )
     summary = _study(folder, series)
-    parameters = {**_FIXED, **summary["parameters_last"]}
     say(
         "research",
         f"{summary['cells']} parameter sets, {summary['folds']} folds, out-of-sample "
-        f"Sharpe {summary['oos_sharpe']:+.2f}, in {summary['seconds']:.1f} s "
-        f"(macro gate {parameters['gate_days']} days: short, to fit the tape)",
+        f"Sharpe {_signed(summary['oos_sharpe'])}, in {summary['seconds']:.1f} s",
+    )
+    plan = _plan(folder / "study" / "folds.parquet", series)
+    say(
+        "research",
+        f"to trade: the parameters chosen on the {_TRAIN_DAYS} days before "
+        f"{_when(plan.tape_start_ns)}, where the tape begins (macro gate "
+        f"{plan.params['gate_days']:g} days: short, to fit the tape)",
     )
     say("live", "starting simulator, NATS, feed, strategy, execution, risk, alarms")
     live = asyncio.run(
-        LiveDemo(folder, series, parameters, lambda text: say("live", text)).run()
+        LiveDemo(folder, series, plan, lambda text: say("live", text)).run()
     )
     seconds = (clock.monotonic_ns() - start_ns) / NS_PER_SECOND
     report = folder / "study" / "report.html"
-    return DemoResult(series, summary, parameters, live, report, round(seconds, 1))
+    return DemoResult(series, summary, live, report, round(seconds, 1))
+
+
+def _plan(folds_file: Path, series: Series) -> LivePlan:
+    """
+    Return the choice of the first fold that begins past a third of the series.
+
+    Its train window ends where the tape begins: what trades has not seen the tape.
+    """
+    folds = pl.read_parquet(folds_file).sort("train_end")
+    third_ns = series.start_ns + (series.end_ns - series.start_ns) // 3
+    ends = folds["train_end"].to_physical()
+    later = folds.filter(ends >= third_ns)
+    fold = (later if later.height else folds.tail(1)).row(0, named=True)
+    start_ns = int(fold["train_end"].timestamp()) * NS_PER_SECOND
+    params = {name: fold[name] for name in Params._fields}
+    return LivePlan(start_ns, params)
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.2f}"
 
 
 def _study(folder: Path, series: Series) -> dict[str, Any]:

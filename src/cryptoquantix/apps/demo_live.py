@@ -60,6 +60,14 @@ class DemoFailed(CryptoquantixError):  # noqa: N818 - it names a state
 
 
 @dataclass(frozen=True, slots=True)
+class LivePlan:
+    """Where the tape begins, and the parameters chosen before it."""
+
+    tape_start_ns: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class LiveResult:
     """What the venue's log says of the live half."""
 
@@ -85,11 +93,11 @@ class LiveDemo:
     """The live half, step by step; every step has a deadline."""
 
     def __init__(
-        self, directory: Path, series: Series, params: Mapping[str, Any], say: Say
+        self, directory: Path, series: Series, plan: LivePlan, say: Say
     ) -> None:
         self._directory = directory
         self._series = series
-        self._params = params
+        self._plan = plan
         self._say = say
         self._clock = SystemClock()
 
@@ -129,7 +137,7 @@ class LiveDemo:
 
     def _simulator(self) -> AnnouncedProcess:
         # The strategy warms up on the first part of the series; the tape is the rest.
-        start_ns = self._series.start_ns + self._warmup_days() * NS_PER_DAY
+        start_ns = self._plan.tape_start_ns
         start = datetime.fromtimestamp(start_ns / NS_PER_SECOND, UTC).isoformat()
         command = [
             *COMMAND,
@@ -159,7 +167,7 @@ class LiveDemo:
             "instrument": str(self._series.instrument),
             "bar_seconds": BAR_SECONDS,
             "warmup_days": self._warmup_days(),
-            "params": self._params,
+            "params": self._plan.params,
         }
         return write_settings(
             self._directory,
@@ -174,7 +182,7 @@ class LiveDemo:
         )
 
     def _warmup_days(self) -> int:
-        return int(self._series.days * 0.4)
+        return (self._plan.tape_start_ns - self._series.start_ns) // NS_PER_DAY
 
     def _log(self, name: str) -> Path:
         return self._directory / "logs" / f"demo-{name}.log"

@@ -122,7 +122,7 @@ class AnnouncedProcess:
             value = None
         if not isinstance(value, dict):
             said = _last_line(self._log)
-            msg = f"{self._command[1]} did not start: {said or 'it said nothing'}"
+            msg = f"{self._log.stem} did not start: {said or 'it said nothing'}"
             raise ChildFailed(msg)
         return value
 
