@@ -1,9 +1,11 @@
 """
 Generated prices: a seeded random walk per instrument; the same seed, the same tape.
 
-Log returns are normal with a volatility that itself wanders (an AR(1) in logs);
-trades arrive as one Poisson stream over all instruments. Made for driving
-protocols, not for judging strategies.
+Log returns are normal with a volatility that itself wanders (an AR(1) in logs) and
+is scaled by the market's regime: calm, ordinary or stormy, the same for all
+instruments, for half an hour on average. In a storm trades come faster, are smaller,
+and prices jump. Trades arrive as one Poisson stream over all instruments. Made for
+driving protocols, not for judging strategies.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +31,30 @@ VOLATILITY_PERSISTENCE = 0.999  # per trade
 VOLATILITY_NOISE = 0.02
 PRIOR_MINUTES = 3 * 1440
 TRADE_VALUE_QUOTE = 2_000.0
+REGIME_SECONDS = 1_800.0  # mean stay
 _SECONDS_PER_DAY = 86_400.0
+
+
+class Regime(NamedTuple):
+    """
+    A state of the market, as factors of the ordinary one.
+
+    ``jumps_per_day`` is for each instrument; a jump's log size is normal with
+    ``jump_size``. Markets move on to another regime with equal chances.
+    """
+
+    volatility: float
+    rate: float
+    trade_value: float
+    jumps_per_day: float
+    jump_size: float
+
+
+CALM = Regime(0.5, 0.6, 1.2, 0.0, 0.0)
+ORDINARY = Regime(1.0, 1.0, 1.0, 1.0, 0.004)
+STORM = Regime(4.0, 2.5, 0.5, 40.0, 0.01)
+REGIMES = (CALM, ORDINARY, STORM)
+_START = 1  # the ordinary one
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,40 +127,66 @@ def prior_bars(
 
 
 def generate(
-    instruments: Sequence[Generated], seed: int, *, start_ns: int
+    instruments: Sequence[Generated],
+    seed: int,
+    *,
+    start_ns: int,
+    volatility_per_day: float = VOLATILITY_PER_DAY,
 ) -> Iterator[TapeEntry]:
     """Yield trades of all instruments from ``start_ns`` on, without end."""
     random = np.random.default_rng([seed, 2])
+    weather = np.random.default_rng([seed, 3])
     count = len(instruments)
     prices = [float(i.price_ticks) for i in instruments]
     volatilities = [0.0] * count
     lot_values = [float(i.listing.lot_size * i.listing.tick_size) for i in instruments]
-    # Between two trades of one instrument pass 1 / rate seconds on average.
-    sigma = VOLATILITY_PER_DAY / math.sqrt(_SECONDS_PER_DAY * TRADES_PER_SECOND)
     time_ns = start_ns
+    number, until_ns = _START, start_ns + _stay_ns(weather)
     while True:
-        gaps = random.exponential(1e9 / (TRADES_PER_SECOND * count), CHUNK)
+        if time_ns >= until_ns:
+            number = (number + 1 + int(weather.integers(0, 2))) % len(REGIMES)
+            until_ns = time_ns + _stay_ns(weather)
+        regime = REGIMES[number]
+        rate = TRADES_PER_SECOND * regime.rate
+        # Between two trades of one instrument pass 1 / rate seconds on average.
+        sigma = (
+            volatility_per_day * regime.volatility / math.sqrt(_SECONDS_PER_DAY * rate)
+        )
+        jump_chance = regime.jumps_per_day / (_SECONDS_PER_DAY * rate)
+        gaps = random.exponential(1e9 / (rate * count), CHUNK)
         which = random.integers(0, count, CHUNK)
         shocks = random.standard_normal((CHUNK, 2))
-        values = random.lognormal(0.0, 1.0, CHUNK) * TRADE_VALUE_QUOTE
-        for gap, index, (move, wander), value in zip(
+        values = random.lognormal(0.0, 1.0, CHUNK)
+        values *= TRADE_VALUE_QUOTE * regime.trade_value
+        jumps = np.where(
+            random.random(CHUNK) < jump_chance,
+            random.standard_normal(CHUNK) * regime.jump_size,
+            0.0,
+        )
+        for gap, index, (move, wander), value, jump in zip(
             gaps.astype(np.int64).tolist(),
             which.tolist(),
             shocks.tolist(),
             values.tolist(),
+            jumps.tolist(),
             strict=True,
         ):
             time_ns += gap + 1
             volatilities[index] = (
                 VOLATILITY_PERSISTENCE * volatilities[index] + VOLATILITY_NOISE * wander
             )
-            prices[index] *= math.exp(sigma * math.exp(volatilities[index]) * move)
+            change = sigma * math.exp(volatilities[index]) * move + jump
+            prices[index] *= math.exp(change)
             ticks = max(1, round(prices[index]))
             lots = max(1, round(value / (ticks * lot_values[index])))
             yield TapeEntry(
                 instruments[index].listing.symbol,
-                Print(time_ns, ticks, lots, is_buyer_maker=move < 0),
+                Print(time_ns, ticks, lots, is_buyer_maker=change < 0),
             )
+
+
+def _stay_ns(weather: np.random.Generator) -> int:
+    return int(weather.exponential(REGIME_SECONDS) * 1e9)
 
 
 def _symbol_number(instrument: Generated) -> int:
