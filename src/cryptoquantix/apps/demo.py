@@ -242,10 +242,16 @@ def scorecard(result: DemoResult) -> Table:
     """Return the result as a table for a person."""
     kill = result.live.kill
     times = kill.times
-    table = Table(title="What the kill switch did", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("")
+    table = Table(
+        title="What the kill switch did",
+        title_justify="left",
+        show_header=False,
+        caption=f"The research half: {result.report}",
+        caption_justify="left",
+    )
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     source = result.series.source
     rows = [
         ("market data", "GENERATED" if result.series.generated else "real", source),
@@ -263,7 +269,7 @@ def scorecard(result: DemoResult) -> Table:
             _yes(result.is_opened_and_closed),
             "opened by a journalled order, closed by the daemon",
         ),
-        ("whole demo", f"{result.seconds:.0f} s", f"report: {result.report}"),
+        ("whole demo", f"{result.seconds:.0f} s", "from data to scorecard"),
     ]
     for row in rows:
         table.add_row(*row)
