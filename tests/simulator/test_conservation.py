@@ -69,7 +69,7 @@ class Books(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.exchange = ConditionalExchange("USDT")
+        self.exchange = ConditionalExchange()
         self.now = 10**18
         self.tape = dict.fromkeys(FIRST, self.now)
         self.numbers = 0
@@ -230,7 +230,7 @@ class Books(RuleBasedStateMachine):
         assert self.account.wallet_units == sum(b.units for b in self.account.income)
         equity = self.wallet
         for symbol, oracle in self.positions.items():
-            held = self.account.holdings.get(symbol)
+            held = self.account.held(symbol)
             size = held.size_lots * held.listing.lot_size if held else Decimal(0)
             assert size == oracle.size
             market = self.exchange.markets[symbol]

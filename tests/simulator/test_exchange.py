@@ -27,7 +27,7 @@ NOW = 10**18
 
 @pytest.fixture
 def exchange():
-    made = ConditionalExchange("USDT")
+    made = ConditionalExchange()
     made.list_instrument(BTC, PRICE)
     made.clearing.open_account(to_units(Decimal(10_000)), NOW)
     tick(made, PRICE)

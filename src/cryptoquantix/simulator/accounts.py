@@ -1,68 +1,59 @@
 """
 A cross-margin account in whole units of money; it knows no order and no clock.
 
-A position is held at its *cost*: the money paid for what is still open. Closing a
-part releases its share of the cost, rounded once, and realized PnL is proceeds
-minus released cost. So at any time, to the last unit::
+A position is held at its *cost*: the value of what is still open when it was
+opened. Closing a part releases its share of the cost, rounded once, and realized
+PnL is the difference of proceeds and released cost. So at any time, to the last
+unit and for each coin::
 
     wallet + unrealized = deposits + cash of all fills - fees + funding
-                          + value of the open position at mark
+                          + value of the open positions at mark
 
-Maintenance margin follows brackets of notional, as the venue publishes them.
+(with the signs of cash and value turned round for inverse instruments, where the
+value in coins falls as the price rises). Maintenance margin follows brackets of
+value, as the venue publishes them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 from cryptoquantix.simulator.listing import (
     UNITS_PER_COIN,
+    Bracket,
     Listing,
     divide_half_even,
 )
 
-LEVERAGE_DEFAULT = 20
 LEVERAGE_MAX = 125
 
 
-class Bracket(NamedTuple):
-    """
-    One bracket of notional, ``(floor, cap]`` in coins of the quote.
+class Leg(StrEnum):
+    """Which position of an instrument: the one, or in hedge mode one of two."""
 
-    Maintenance margin is notional × ``rate_bps`` / 10 000 - ``cumulative``; the
-    cumulative amounts make it continuous where brackets meet.
-    """
+    BOTH = "both"
+    LONG = "long"
+    SHORT = "short"
 
-    floor: int
-    cap: int
-    leverage_max: int
-    rate_bps: int
-    cumulative: int
+    @property
+    def sign(self) -> int:
+        """+1 long, -1 short, 0 in one-way mode."""
+        return {"both": 0, "long": 1, "short": -1}[self.value]
 
 
-# The shape of the venue's BTCUSDT table, shortened; one table serves every symbol.
-BRACKETS = (
-    Bracket(0, 300_000, 125, 40, 0),
-    Bracket(300_000, 800_000, 100, 50, 300),
-    Bracket(800_000, 3_000_000, 75, 65, 1_500),
-    Bracket(3_000_000, 12_000_000, 50, 100, 12_000),
-    Bracket(12_000_000, 70_000_000, 25, 200, 132_000),
-    Bracket(70_000_000, 10_000_000_000, 10, 500, 2_232_000),
-)
-
-
-def bracket_of(notional_units: int) -> Bracket:
+def bracket_of(notional_units: int, brackets: tuple[Bracket, ...]) -> Bracket:
     """Return the bracket that holds a notional."""
-    for bracket in BRACKETS:
+    for bracket in brackets:
         if notional_units <= bracket.cap * UNITS_PER_COIN:
             return bracket
-    return BRACKETS[-1]
+    return brackets[-1]
 
 
-def maintenance_units(notional_units: int) -> int:
+def maintenance_units(notional_units: int, brackets: tuple[Bracket, ...]) -> int:
     """Return the maintenance margin of one position's notional, in units."""
-    bracket = bracket_of(notional_units)
+    bracket = bracket_of(notional_units, brackets)
     margin = divide_half_even(notional_units * bracket.rate_bps, 10_000)
     return max(0, margin - bracket.cumulative * UNITS_PER_COIN)
 
@@ -70,16 +61,19 @@ def maintenance_units(notional_units: int) -> int:
 @dataclass(slots=True)
 class Holding:
     """
-    One instrument's open position.
+    One open position: of an instrument, or in hedge mode of one leg of it.
 
-    ``size_lots`` is signed, and ``cost_units`` has its sign: what was paid for the
-    part still open. ``realized_units`` is PnL realized since it was opened.
+    ``size_lots`` is signed, and ``cost_units`` has its sign: the value of the part
+    still open when it was opened. ``realized_units`` is PnL realized since it was
+    opened. ``funding_index`` is the market's when funding was last booked.
     """
 
     listing: Listing
+    leg: Leg = Leg.BOTH
     size_lots: int = 0
     cost_units: int = 0
     realized_units: int = 0
+    funding_index: int = 0
     update_time_ns: int = 0
 
     @property
@@ -93,7 +87,8 @@ class Holding:
 
     def unrealized_units(self, mark_ticks: int) -> int:
         """Return the open PnL at mark, in units."""
-        return self.sign * self.notional_units(mark_ticks) - self.cost_units
+        value = self.sign * self.notional_units(mark_ticks)
+        return self.listing.pnl_sign * (value - self.cost_units)
 
     def apply(self, signed_lots: int, price_ticks: int) -> int:
         """Take a fill into the position and return the PnL it realizes, in units."""
@@ -106,7 +101,7 @@ class Holding:
         closed = min(abs(signed_lots), abs(self.size_lots))
         closed_value = self.listing.value_units(price_ticks, closed)
         released = divide_half_even(self.cost_units * closed, abs(self.size_lots))
-        realized = -direction * closed_value - released
+        realized = self.listing.pnl_sign * (-direction * closed_value - released)
         self.cost_units += direction * (value - closed_value) - released
         self.size_lots += signed_lots
         self.realized_units += realized
@@ -114,7 +109,7 @@ class Holding:
 
 
 class Booking(NamedTuple):
-    """One change of the wallet; ``kind`` is the venue's word for it."""
+    """One change of a wallet; ``kind`` is the venue's word for it."""
 
     id: int
     kind: str
@@ -122,26 +117,39 @@ class Booking(NamedTuple):
     units: int
     time_ns: int
     trade_id: int = 0
+    coin: str = ""
 
 
 @dataclass(slots=True)
 class Account:
     """
-    One account: a wallet in one coin and positions that share it as margin.
+    One account: a wallet for each coin, and positions that share it as margin.
 
-    ``income`` keeps the latest bookings only (``income_max``); the wallet is their
-    exact sum over all time.
+    ``coin`` is the one that commands and figures without a coin mean. ``holdings``
+    are by symbol and leg. ``income`` keeps the latest bookings only
+    (``income_max``); a wallet is their exact sum over all time.
     """
 
     id: int
     coin: str
-    wallet_units: int = 0
-    holdings: dict[str, Holding] = field(default_factory=dict)
+    wallets: dict[str, int] = field(default_factory=dict)
+    holdings: dict[tuple[str, Leg], Holding] = field(default_factory=dict)
     leverage: dict[str, int] = field(default_factory=dict)
+    hedged: set[str] = field(default_factory=set)
+    is_hedged_by_default: bool = False
     income: list[Booking] = field(default_factory=list)
     income_max: int = 50_000
     bookings: int = 0
     update_time_ns: int = 0
+
+    @property
+    def wallet_units(self) -> int:
+        """The wallet of the account's first coin."""
+        return self.wallets.get(self.coin, 0)
+
+    def wallet_of(self, coin: str) -> int:
+        """Return the wallet of one coin, in units."""
+        return self.wallets.get(coin, 0)
 
     def book(
         self,
@@ -149,40 +157,66 @@ class Account:
         units: int,
         time_ns: int,
         *,
+        coin: str = "",
         symbol: str = "",
         trade_id: int = 0,
     ) -> None:
-        """Add ``units`` to the wallet under the name ``kind``."""
-        self.wallet_units += units
+        """Add ``units`` to a wallet under the name ``kind``."""
+        coin = coin or self.coin
+        self.wallets[coin] = self.wallets.get(coin, 0) + units
         self.bookings += 1
         self.update_time_ns = time_ns
         self.income.append(
-            Booking(self.bookings, kind, symbol, units, time_ns, trade_id)
+            Booking(self.bookings, kind, symbol, units, time_ns, trade_id, coin)
         )
         if len(self.income) > self.income_max:
             del self.income[: self.income_max // 10]
 
-    def holding(self, listing: Listing) -> Holding:
-        """Return the position in ``listing``, flat if there was none."""
-        held = self.holdings.get(listing.symbol)
+    def is_hedged(self, symbol: str) -> bool:
+        """Return whether ``symbol`` is in hedge mode."""
+        return self.is_hedged_by_default or symbol in self.hedged
+
+    def legs(self, symbol: str) -> tuple[Leg, ...]:
+        """Return the legs that ``symbol`` has in its position mode."""
+        return (Leg.LONG, Leg.SHORT) if self.is_hedged(symbol) else (Leg.BOTH,)
+
+    def holding(self, listing: Listing, leg: Leg = Leg.BOTH) -> Holding:
+        """Return the position in ``listing``, a flat one if there was none."""
+        key = listing.symbol, leg
+        held = self.holdings.get(key)
         if held is None:
-            self.holdings[listing.symbol] = held = Holding(listing)
+            self.holdings[key] = held = Holding(listing, leg)
         return held
 
-    def size_lots(self, symbol: str) -> int:
-        """Return the signed lots held of ``symbol``."""
-        held = self.holdings.get(symbol)
-        return held.size_lots if held else 0
+    def held(self, symbol: str, leg: Leg = Leg.BOTH) -> Holding | None:
+        """Return the position of ``symbol``, None where there never was one."""
+        return self.holdings.get((symbol, leg))
 
-    def leverage_of(self, symbol: str) -> int:
-        """Return the leverage set for ``symbol``."""
-        return self.leverage.get(symbol, LEVERAGE_DEFAULT)
+    def size_lots(self, symbol: str, leg: Leg | None = None) -> int:
+        """Return the signed lots held of ``symbol``: of a leg, or of all together."""
+        legs = tuple(Leg) if leg is None else (leg,)
+        found = (self.holdings.get((symbol, x)) for x in legs)
+        return sum(held.size_lots for held in found if held)
+
+    def is_held(self, symbol: str) -> bool:
+        """Return whether any leg of ``symbol`` is open."""
+        return any(self.size_lots(symbol, leg) for leg in Leg)
+
+    def leverage_of(self, listing: Listing) -> int:
+        """Return the leverage set for an instrument."""
+        return self.leverage.get(listing.symbol, listing.leverage_default)
 
     def fill(
-        self, listing: Listing, signed_lots: int, price_ticks: int, *, time_ns: int
+        self,
+        listing: Listing,
+        signed_lots: int,
+        price_ticks: int,
+        *,
+        time_ns: int,
+        leg: Leg = Leg.BOTH,
     ) -> int:
         """Take a fill into its position and return the realized PnL, not booked."""
-        held = self.holding(listing)
+        held = self.holding(listing, leg)
         if not held.size_lots:
             held.realized_units = 0
         held.update_time_ns = time_ns
@@ -190,7 +224,7 @@ class Account:
 
 
 class OpenOrders(NamedTuple):
-    """Value of one symbol's opening orders, per side, in units."""
+    """Value of one position's opening orders, per side, in units."""
 
     buy_units: int = 0
     sell_units: int = 0
@@ -203,18 +237,24 @@ class SymbolMargin(NamedTuple):
     open_orders: int
     maintenance: int
 
+    def __add__(self, other: object) -> SymbolMargin:
+        """Return the margin of both together."""
+        assert isinstance(other, SymbolMargin), f"{other!r} is no margin"
+        return SymbolMargin(*(a + b for a, b in zip(self, other, strict=True)))
+
 
 NO_ORDERS = OpenOrders()
 
 
-def symbol_margin(
-    signed_notional_units: int, orders: OpenOrders, leverage: int
+def leg_margin(
+    signed_notional_units: int, orders: OpenOrders, leverage: int, listing: Listing
 ) -> SymbolMargin:
     """
     Return the margin of a position together with the orders that could grow it.
 
     Initial margin covers the worse of "all buys fill" and "all sells fill", over
-    leverage: the venue's rule for one-way mode.
+    leverage: the venue's rule for one-way mode. A leg of hedge mode has orders of
+    its own side only, so that the same rule adds them to it.
     """
     position = abs(signed_notional_units)
     worst = max(
@@ -226,5 +266,5 @@ def symbol_margin(
     return SymbolMargin(
         position=initial,
         open_orders=divide_half_even(worst, leverage) - initial,
-        maintenance=maintenance_units(position),
+        maintenance=maintenance_units(position, listing.brackets),
     )

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.server import OUTAGES, VenueServer
-from cryptoquantix.simulator.venue import BinanceVenue
+from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.world import World
 
 ACCOUNT = 1
@@ -105,7 +105,7 @@ class Admin:
         return venue.prices_json()
 
     def _factor(
-        self, venue: BinanceVenue, symbol: object, wanted: dict[str, Any]
+        self, venue: SimulatedVenue, symbol: object, wanted: dict[str, Any]
     ) -> Fraction:
         market = venue.exchange.markets.get(str(symbol))
         if market is None:
@@ -184,7 +184,7 @@ class Admin:
         )
         return {"records": records}
 
-    def _venue(self, wanted: Any) -> BinanceVenue:  # noqa: ANN401 - dict or query
+    def _venue(self, wanted: Any) -> SimulatedVenue:  # noqa: ANN401 - dict or query
         name = wanted.get("venue")
         venue = self._world.venues.get(str(name))
         if venue is None:

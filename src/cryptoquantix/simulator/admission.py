@@ -34,7 +34,7 @@ def admissible_lots(
 
 def bound_ticks(market: Market, request: OrderRequest) -> int:
     """Return the worst price an order may trade at; refuse a price too far."""
-    mark, sign = market.price_ticks, request.side.sign
+    mark, sign = market.mark_ticks, request.side.sign
     if request.price_ticks is None:
         percent = 100 + sign * MARKET_BOUND_PERCENT
         bound = max(1, mark * percent // 100)
@@ -70,7 +70,7 @@ def check_entry(
         if market.book.fillable_lots(probe) < size_lots:
             raise CommandRefusedError(Refusal.FOK)
     if not request.is_reduce_only:
-        price = request.price_ticks or market.price_ticks
+        price = request.price_ticks or market.mark_ticks
         _check_value(
             clearing,
             account_id,

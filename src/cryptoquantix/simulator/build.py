@@ -9,14 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from cryptoquantix.core.clock import Clock
+from cryptoquantix.simulator.binance_venue import BinanceVenue
 from cryptoquantix.simulator.generator import Generated, generate, prior_bars
 from cryptoquantix.simulator.history import PriorBar
 from cryptoquantix.simulator.keys import VenueKeys
-from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.tape import Tape, TapeEntry
-from cryptoquantix.simulator.venue import BinanceVenue
-from cryptoquantix.simulator.wire.binance_requests import Key
+from cryptoquantix.simulator.wire.messages import Key
 from cryptoquantix.simulator.world import World
 
 
@@ -85,16 +84,18 @@ def build_world(plan: Plan, keys: VenueKeys, clock: Clock, options: Options) -> 
     venue = BinanceVenue(
         pairs,
         record,
-        listen_key_seed=keys["secret"],
+        seed=keys["secret"],
         is_lenient=options.is_lenient,
         is_limited=options.is_limited,
     )
     for instrument in plan.instruments:
         listing = instrument.listing
-        market = venue.exchange.list_instrument(listing, instrument.price_ticks)
-        market.tape_ns = plan.start_ns
-        market.preload(plan.prior.get(listing.symbol, ()))
-    now_ns = clock.time_ns()
-    venue.exchange.clearing.open_account(to_units(options.balance), now_ns)
+        venue.add_instrument(
+            listing,
+            instrument.price_ticks,
+            tape_ns=plan.start_ns,
+            prior=plan.prior.get(listing.symbol, ()),
+        )
+    venue.open_account(options.balance, clock.time_ns())
     world.venues[venue.name] = venue
     return world

@@ -24,6 +24,7 @@ from cryptoquantix.simulator.orders import (
     VenueEvent,
 )
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
+from cryptoquantix.simulator.rules import BINANCE, VenueRules
 
 ALGO_ORDERS_OPEN_MAX = 200
 
@@ -31,8 +32,8 @@ ALGO_ORDERS_OPEN_MAX = 200
 class ConditionalExchange(Exchange):
     """An :class:`Exchange` that also keeps conditional orders, by symbol."""
 
-    def __init__(self, coin: str) -> None:
-        super().__init__(coin)
+    def __init__(self, rules: VenueRules = BINANCE) -> None:
+        super().__init__(rules)
         self.algos: dict[int, AlgoOrder] = {}
         self._algo_by_client: dict[tuple[int, str], int] = {}
         self._algo_of_order: dict[int, AlgoOrder] = {}

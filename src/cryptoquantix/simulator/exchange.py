@@ -24,7 +24,7 @@ from cryptoquantix.simulator.admission import (
 from cryptoquantix.simulator.clearing import Clearing
 from cryptoquantix.simulator.history import PrintedTrade
 from cryptoquantix.simulator.listing import Listing
-from cryptoquantix.simulator.market import FUNDING_INTERVAL_NS, MAKER_OWNER, Market
+from cryptoquantix.simulator.market import MAKER_OWNER, FundingPaid, Market
 from cryptoquantix.simulator.matching import (
     BookEvent,
     BookOrder,
@@ -34,6 +34,7 @@ from cryptoquantix.simulator.matching import (
 )
 from cryptoquantix.simulator.order_store import OrderStore
 from cryptoquantix.simulator.orders import (
+    LeverageChanged,
     OrderChanged,
     OrderRequest,
     Status,
@@ -42,6 +43,7 @@ from cryptoquantix.simulator.orders import (
     WentFlat,
 )
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
+from cryptoquantix.simulator.rules import BINANCE, Funding, VenueRules
 
 
 class Print(NamedTuple):
@@ -56,8 +58,9 @@ class Print(NamedTuple):
 class Exchange:
     """One venue: instruments, accounts, orders. Events are taken by :meth:`drain`."""
 
-    def __init__(self, coin: str) -> None:
-        self.clearing = Clearing(coin)
+    def __init__(self, rules: VenueRules = BINANCE) -> None:
+        self.rules = rules
+        self.clearing = Clearing(rules)
         self._store = OrderStore()
         self._events: list[VenueEvent] = []
         self._order_id = 0
@@ -72,7 +75,12 @@ class Exchange:
     def list_instrument(self, listing: Listing, price_ticks: int) -> Market:
         """List ``listing`` with a first price."""
         assert listing.symbol not in self.markets, f"{listing.symbol} is listed twice"
-        market = Market(listing, price_ticks)
+        assert listing.settlement in self.rules.coins, (
+            f"{listing.symbol} settles in {listing.settlement}, "
+            f"the venue in {self.rules.coins}"
+        )
+        limit = self.rules.premium_limit
+        market = Market(listing, price_ticks, premium_limit=limit)
         self.markets[listing.symbol] = market
         return market
 
@@ -106,15 +114,20 @@ class Exchange:
         """Print one tape trade: price, marks, triggers and resting orders follow."""
         market = self.markets[symbol]
         market.raw_ticks = trade.price_ticks
-        price = market.scaled_ticks(trade.price_ticks)
         market.tape_ns = trade.tape_ns
+        if self.rules.funding is Funding.CONTINUOUS:
+            market.accrue(self.rules)
         if trade.tape_ns >= market.next_funding_ns:
             self._fund(market, time_ns)
+        index = market.scaled_ticks(trade.price_ticks)
+        moved = index != market.index_ticks or market.premium != 1
+        moved = moved and market.reprice(index)
+        price = market.price_ticks
         printed = market.history.add(
             trade.tape_ns, price, trade.size_lots, is_buyer_maker=trade.is_buyer_maker
         )
-        if price != market.price_ticks:
-            self._reprice(market, price, time_ns)
+        if moved:
+            self._repriced(market, time_ns)
         if market.is_touched_by(price):
             self.quote(market, time_ns)
             sign = -1 if trade.is_buyer_maker else 1
@@ -127,9 +140,26 @@ class Exchange:
         assert factor > 0, f"a price factor is positive, was {factor}"
         market = self.market(symbol)
         market.factor *= factor
-        is_down = factor < 1
+        return self._reprint(market, time_ns, is_down=factor < 1)
+
+    def depeg(self, symbol: str, premium: Fraction, time_ns: int) -> PrintedTrade:
+        """
+        Let this venue alone trade at ``premium`` × index from now on; 1 ends it.
+
+        Last price and book move, the index stays, and the mark follows as far as
+        the rules let it. Prints one lot.
+        """
+        assert premium > 0, f"a premium is positive, was {premium}"
+        market = self.market(symbol)
+        is_down = premium < market.premium
+        market.premium = premium
+        market.reprice(market.index_ticks)
+        self._repriced(market, time_ns)
+        return self._reprint(market, time_ns, is_down=is_down)
+
+    def _reprint(self, market: Market, time_ns: int, *, is_down: bool) -> PrintedTrade:
         trade = Print(market.tape_ns, market.raw_ticks, 1, is_buyer_maker=is_down)
-        return self.tick(symbol, trade, time_ns)
+        return self.tick(market.listing.symbol, trade, time_ns)
 
     def quote(self, market: Market, time_ns: int, *, refill: bool = False) -> None:
         """Let the market maker quote around the price, if its quotes are stale."""
@@ -240,21 +270,27 @@ class Exchange:
 
     # The account.
 
-    def transfer(self, account_id: int, units: int, time_ns: int) -> None:
-        """Move money in (positive) or out of an account's wallet."""
+    def transfer(
+        self, account_id: int, units: int, time_ns: int, coin: str = ""
+    ) -> None:
+        """Move money in (positive) or out of one of an account's wallets."""
         account = self.clearing.accounts[account_id]
-        self._events.append(self.clearing.transfer(account, units, time_ns))
+        self._events.append(self.clearing.transfer(account, units, time_ns, coin))
 
-    def set_leverage(self, account_id: int, symbol: str, leverage: int) -> None:
+    def set_leverage(
+        self, account_id: int, symbol: str, leverage: int, time_ns: int = 0
+    ) -> None:
         """Set the leverage of one symbol; refused if open margin does not fit."""
-        self.market(symbol)
+        listing = self.market(symbol).listing
         account = self.clearing.accounts[account_id]
-        before = account.leverage_of(symbol)
+        before = account.leverage_of(listing)
         account.leverage[symbol] = leverage
-        margin = self.clearing.margin(account)
+        margin = self.clearing.margin(account, listing.settlement)
         if leverage < before and margin.initial > margin.equity:
             account.leverage[symbol] = before
             raise CommandRefusedError(Refusal.MARGIN)
+        if leverage != before:
+            self.emit(LeverageChanged(account_id, symbol, leverage, time_ns))
 
     # Inner workings.
 
@@ -273,11 +309,10 @@ class Exchange:
         del account_id
         return 0
 
-    def _reprice(self, market: Market, price_ticks: int, time_ns: int) -> None:
-        market.price_ticks = price_ticks
+    def _repriced(self, market: Market, time_ns: int) -> None:
         if market.is_held:
             for account in self.clearing.accounts.values():
-                if account.size_lots(market.listing.symbol):
+                if account.is_held(market.listing.symbol):
                     self.clearing.observe(account, time_ns)
                     self._check_maintenance(account, time_ns)
         self.on_price(market, time_ns)
@@ -285,11 +320,18 @@ class Exchange:
     def _fund(self, market: Market, time_ns: int) -> None:
         """Charge each funding time the tape has reached; the first only starts it."""
         if market.next_funding_ns:
-            self._events.extend(self.clearing.charge_funding(market, time_ns))
-            market.fundings.append((market.next_funding_ns, market.price_ticks))
+            rate = market.funding_rate(self.rules)
+            paid = FundingPaid(market.next_funding_ns, market.mark_ticks, rate)
+            if self.rules.funding is Funding.TIMES:
+                changes = self.clearing.charge_funding(market, time_ns)
+            else:
+                changes = self.clearing.settle_funding(market, time_ns)
+            self._events.extend(changes)
+            market.fundings.append(paid)
             del market.fundings[:-1000]
-        intervals = market.tape_ns // FUNDING_INTERVAL_NS + 1
-        market.next_funding_ns = intervals * FUNDING_INTERVAL_NS
+        interval_ns = self.rules.funding_interval_ns
+        intervals = market.tape_ns // interval_ns + 1
+        market.next_funding_ns = intervals * interval_ns
 
     def _enter(
         self, market: Market, order: VenueOrder, bound: int, time_ns: int
@@ -421,7 +463,7 @@ class Exchange:
             return
         for market in self.markets.values():
             self.cancel_all(account.id, market.listing.symbol, time_ns)
-        for symbol, held in list(account.holdings.items()):
+        for (symbol, _), held in list(account.holdings.items()):
             if held.size_lots:
                 self._liquidate(account, symbol, held.size_lots, time_ns)
 

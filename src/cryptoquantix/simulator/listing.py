@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from cryptoquantix.core.quantity import step_ratio
 
@@ -68,14 +69,49 @@ def to_units(value: Decimal) -> int:
     return divide_half_even(numerator * UNITS_PER_COIN, denominator)
 
 
+class Bracket(NamedTuple):
+    """
+    One bracket of a position's value, ``(floor, cap]`` in settlement coins.
+
+    Maintenance margin is value × ``rate_bps`` / 10 000 - ``cumulative``; the
+    cumulative amounts make it continuous where brackets meet.
+    """
+
+    floor: int
+    cap: int
+    leverage_max: int
+    rate_bps: int
+    cumulative: int
+
+
+# The shape of Binance's BTCUSDT table, shortened; one table serves every symbol.
+BRACKETS = (
+    Bracket(0, 300_000, 125, 40, 0),
+    Bracket(300_000, 800_000, 100, 50, 300),
+    Bracket(800_000, 3_000_000, 75, 65, 1_500),
+    Bracket(3_000_000, 12_000_000, 50, 100, 12_000),
+    Bracket(12_000_000, 70_000_000, 25, 200, 132_000),
+    Bracket(70_000_000, 10_000_000_000, 10, 500, 2_232_000),
+)
+LEVERAGE_DEFAULT = 20
+# Deribit's 2 % initial and 1 % maintenance, without their growth with size.
+INVERSE_BRACKETS = (Bracket(0, 10_000_000_000, 50, 100, 0),)
+INVERSE_LEVERAGE_DEFAULT = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """
-    One linear perpetual: its steps, limits and fee rates.
+    One perpetual: its steps, limits, bands, margin and fee rates.
+
+    A linear one has sizes in the base coin and settles in the quote coin; an
+    inverse one has sizes in the quote coin (``lot_size`` is a number of dollars)
+    and settles in the base coin. *Value* is always in the ``settlement`` coin.
 
     ``notional_min`` is in the quote coin, ``size_max_lots`` bounds one limit
-    order, ``market_size_max_lots`` one market order. Fee rates are fractions of
-    the traded value.
+    order, ``market_size_max_lots`` one market order. A limit order may be
+    ``limit_band`` through the mark, a market order trades within ``market_band``
+    of it. Fee rates are fractions of the traded value.
     """
 
     symbol: str
@@ -88,6 +124,13 @@ class Listing:
     market_size_max_lots: int = 10**12
     fee_rate_maker: Decimal = Decimal("0.0002")
     fee_rate_taker: Decimal = Decimal("0.0005")
+    is_inverse: bool = False
+    settlement: str = ""
+    size_min_lots: int = 1
+    limit_band: Fraction = Fraction(1, 10)
+    market_band: Fraction = Fraction(1, 20)
+    brackets: tuple[Bracket, ...] = ()
+    leverage_default: int = 0
     price_decimals: int = field(init=False)
     size_decimals: int = field(init=False)
     _tick_factor: int = field(init=False)
@@ -107,18 +150,53 @@ class Listing:
         put(self, "size_decimals", decimals_of(self.lot_size))
         put(self, "_tick_factor", int(self.tick_size * 10**self.price_decimals))
         put(self, "_lot_factor", int(self.lot_size * 10**self.size_decimals))
-        scale = Fraction(*step_ratio(self.tick_size)) * UNITS_PER_COIN
-        scale *= Fraction(*step_ratio(self.lot_size))
+        if not self.settlement:
+            put(self, "settlement", self.base if self.is_inverse else self.quote)
+        if not self.brackets:
+            put(self, "brackets", INVERSE_BRACKETS if self.is_inverse else BRACKETS)
+        if not self.leverage_default:
+            usual = INVERSE_LEVERAGE_DEFAULT if self.is_inverse else LEVERAGE_DEFAULT
+            put(self, "leverage_default", usual)
+        tick = Fraction(*step_ratio(self.tick_size))
+        scale = Fraction(*step_ratio(self.lot_size)) * UNITS_PER_COIN
+        scale = scale / tick if self.is_inverse else scale * tick
         put(self, "_units_numerator", scale.numerator)
         put(self, "_units_denominator", scale.denominator)
         put(self, "notional_min_units", to_units(self.notional_min))
 
+    @property
+    def pnl_sign(self) -> int:
+        """+1 where a long gains as the value rises, -1 for inverse ones."""
+        return -1 if self.is_inverse else 1
+
     def value_units(self, price_ticks: int, size_lots: int) -> int:
         """Return the value of ``size_lots`` at ``price_ticks``, in units."""
+        if self.is_inverse:
+            return divide_half_even(
+                size_lots * self._units_numerator,
+                price_ticks * self._units_denominator,
+            )
         exact = price_ticks * size_lots * self._units_numerator
         if self._units_denominator == 1:
             return exact
         return divide_half_even(exact, self._units_denominator)
+
+    def exact_value(self, price_ticks: int, size_lots: int) -> Fraction:
+        """Return the value in units, not rounded."""
+        if self.is_inverse:
+            return Fraction(
+                size_lots * self._units_numerator,
+                price_ticks * self._units_denominator,
+            )
+        return Fraction(
+            price_ticks * size_lots * self._units_numerator, self._units_denominator
+        )
+
+    def quote_units(self, price_ticks: int, size_lots: int) -> int:
+        """Return what ``size_lots`` are worth in the quote coin, 1e-8 of it."""
+        if not self.is_inverse:
+            return self.value_units(price_ticks, size_lots)
+        return to_units(self.lot_size) * size_lots
 
     def fee_units(self, value_units: int, rate: Decimal) -> int:
         """Return the fee on a value, in units."""
@@ -142,13 +220,16 @@ class Listing:
 
     def average_text(self, value_units: int, size_lots: int) -> str:
         """
-        Return ``value_units`` per base coin as a price, six digits past the tick.
+        Return the average price of ``size_lots`` that cost ``value_units``.
 
-        An average price is for show: no booking is made from it.
+        Six digits past the tick. It is for show: no booking is made from it.
         """
         decimals = max(UNIT_DECIMALS, self.price_decimals + 6)
         lots = size_lots * self._lot_factor
-        if not lots:
+        if not lots or not value_units:
             return fixed_text(0, decimals)
         power = decimals + self.size_decimals - UNIT_DECIMALS
+        if self.is_inverse:
+            scale = 10 ** (decimals + UNIT_DECIMALS - self.size_decimals)
+            return fixed_text(divide_half_even(lots * scale, value_units), decimals)
         return fixed_text(divide_half_even(value_units * 10**power, lots), decimals)

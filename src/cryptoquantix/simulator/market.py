@@ -8,29 +8,51 @@ quoted afresh when somebody looks or trades, so that a fast tape costs little.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
+from cryptoquantix.simulator.accounts import Holding
 from cryptoquantix.simulator.history import History, PriorBar
 from cryptoquantix.simulator.listing import Listing, divide_half_even
 from cryptoquantix.simulator.maker import LadderRule, ladder
 from cryptoquantix.simulator.matching import UNBOUNDED_TICKS, Book, BookOrder
 from cryptoquantix.simulator.orders import VenueOrder
+from cryptoquantix.simulator.rules import NS_PER_HOUR, VenueRules
 from cryptoquantix.simulator.triggers import TriggerBook
 
 MAKER_OWNER = 0
-FUNDING_INTERVAL_NS = 8 * 3600 * 1_000_000_000
+FUNDING_INTERVAL_NS = 8 * NS_PER_HOUR
+FUNDING_INDEX_SCALE = 10**12
+_RATE_STEPS = 10**8
+
+
+class FundingPaid(NamedTuple):
+    """One funding time of the tape: its mark price and rate."""
+
+    time_ns: int
+    mark_ticks: int
+    rate: Decimal
 
 
 class Market:
     """
     The state of one listed instrument.
 
-    ``price_ticks`` is last, mark and index price in one; ``factor`` is what price
-    shocks have multiplied the tape by since the start.
+    ``price_ticks`` is the last price, and what makers quote around. ``index_ticks``
+    is the tape's price as all venues see it; ``factor`` is what price shocks have
+    multiplied the tape by since the start, and ``premium`` what this venue alone
+    trades at over the index. ``mark_ticks`` is the last price, but never further
+    than ``premium_limit`` from the index.
     """
 
     def __init__(
-        self, listing: Listing, price_ticks: int, *, rule: LadderRule | None = None
+        self,
+        listing: Listing,
+        price_ticks: int,
+        *,
+        rule: LadderRule | None = None,
+        premium_limit: Fraction = Fraction(1, 20),
     ) -> None:
         assert price_ticks > 0, f"a price is positive, was {price_ticks} ticks"
         self.listing = listing
@@ -39,11 +61,17 @@ class Market:
         self.history = History()
         self.triggers = TriggerBook()
         self.price_ticks = price_ticks
+        self.index_ticks = price_ticks
+        self.mark_ticks = price_ticks
         self.raw_ticks = price_ticks
         self.factor = Fraction(1)
+        self.premium = Fraction(1)
+        self.premium_limit = premium_limit
         self.tape_ns = 0
         self.next_funding_ns = 0
-        self.fundings: list[tuple[int, int]] = []
+        self.funding_index = 0  # sum of rate x value of a lot, see accrue()
+        self.funded_ns = 0
+        self.fundings: list[FundingPaid] = []
         self.open_orders: dict[int, VenueOrder] = {}
         self.is_held = False
         self._bid_high = 0
@@ -59,12 +87,61 @@ class Market:
 
     def scaled_ticks(self, raw_ticks: int) -> int:
         """Return a tape price after the shocks so far, at least one tick."""
-        factor = self.factor
-        if factor == 1:
+        if self.factor == 1:
             return raw_ticks
-        return max(
-            1, divide_half_even(raw_ticks * factor.numerator, factor.denominator)
-        )
+        return max(1, scaled(raw_ticks, self.factor))
+
+    def reprice(self, index_ticks: int) -> bool:
+        """Take a new index price; return whether last or mark price moved."""
+        before = self.price_ticks, self.mark_ticks
+        self.index_ticks = index_ticks
+        if self.premium == 1:
+            self.price_ticks = self.mark_ticks = index_ticks
+        else:
+            self.price_ticks = max(1, scaled(index_ticks, self.premium))
+            low = scaled(index_ticks, 1 - self.premium_limit)
+            high = scaled(index_ticks, 1 + self.premium_limit)
+            self.mark_ticks = max(1, low, min(high, self.price_ticks))
+        return before != (self.price_ticks, self.mark_ticks)
+
+    def funding_rate(self, rules: VenueRules) -> Decimal:
+        """
+        Return the rate for one funding interval at the present prices.
+
+        Premium P = mark / index - 1, and the rate P + clamp(interest - P, damper):
+        the formula Binance and Bybit publish, with the present premium in place of
+        its average; with an interest of zero it is Deribit's.
+        """
+        premium = Fraction(self.mark_ticks - self.index_ticks, self.index_ticks)
+        damper, limit = Fraction(rules.funding_damper), Fraction(rules.funding_rate_max)
+        back = max(-damper, min(damper, Fraction(rules.funding_rate) - premium))
+        rate = max(-limit, min(limit, premium + back)) * _RATE_STEPS
+        steps = divide_half_even(rate.numerator, rate.denominator)
+        return Decimal(steps).scaleb(-8)
+
+    def accrue(self, rules: VenueRules) -> None:
+        """
+        Let funding accrue up to tape time, at the present rate.
+
+        ``funding_index`` is what a long of one lot has paid since the start, in
+        10^-12 of a unit; each step is rounded to that once.
+        """
+        passed_ns = self.tape_ns - self.funded_ns
+        if self.funded_ns and passed_ns > 0:
+            rate = Fraction(self.funding_rate(rules))
+            if rate:
+                value = self.listing.exact_value(self.index_ticks, 1)
+                share = Fraction(passed_ns, rules.funding_interval_ns)
+                step = rate * value * share * FUNDING_INDEX_SCALE
+                self.funding_index += divide_half_even(step.numerator, step.denominator)
+        self.funded_ns = max(self.funded_ns, self.tape_ns)
+
+    def accrued_units(self, held: Holding) -> int:
+        """Return the funding that has accrued to a position since its last booking."""
+        passed = self.funding_index - held.funding_index
+        if not passed:
+            return 0
+        return -divide_half_even(held.size_lots * passed, FUNDING_INDEX_SCALE)
 
     def is_touched_by(self, price_ticks: int) -> bool:
         """Return whether a client's resting order may trade at this price."""
@@ -131,3 +208,8 @@ class Market:
             price_ticks=price_ticks,
             size_lots=size_lots,
         )
+
+
+def scaled(ticks: int, factor: Fraction) -> int:
+    """Return ``ticks`` × ``factor``, rounded half to even."""
+    return divide_half_even(ticks * factor.numerator, factor.denominator)

@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from cryptoquantix.core.order import Side, TimeInForce
-from cryptoquantix.simulator.accounts import Holding
+from cryptoquantix.simulator.accounts import Holding, Leg
 from cryptoquantix.simulator.listing import Listing
+from cryptoquantix.simulator.rules import PostOnly, SelfTrade
 
 
 class Status(StrEnum):
@@ -28,13 +29,38 @@ class Status(StrEnum):
         return self in {Status.NEW, Status.PARTIALLY_FILLED}
 
 
+class Origin(StrEnum):
+    """Who made an order."""
+
+    CLIENT = "client"
+    LIQUIDATION = "liquidation"  # the venue, closing what margin no longer covers
+    ADL = "adl"  # the venue, reducing a counterparty of a liquidation
+    EXTERNAL = "external"  # the account's owner by another way than this API
+
+
+class EndReason(StrEnum):
+    """Why an order ended without being filled to the last lot."""
+
+    NONE = ""
+    USER = "user"
+    UNFILLED = "unfilled"  # an immediate order found no (more) counterparty
+    SELF_TRADE = "self trade"
+    POST_ONLY = "post only"
+    REDUCE_ONLY = "reduce only"
+    LIQUIDATION = "liquidation"
+    DEAD_MAN = "dead man"  # a dead-man's switch or a lost connection
+    POSITION_MODE = "position mode"
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
     """
     What a client asks for, already in ticks and lots.
 
     ``price_ticks`` is None for a market order. ``order_type`` is the name the
-    client gave it, kept to be shown again.
+    client gave it, kept to be shown again. ``leg`` is BOTH in one-way mode, LONG or
+    SHORT in hedge mode, where an order against its leg can only close it.
+    ``self_trade`` and ``post_only`` are None for what the venue does by default.
     """
 
     symbol: str
@@ -49,11 +75,24 @@ class OrderRequest:
     is_close_position: bool = False
     stop_price_ticks: int = 0
     working_type: str = "CONTRACT_PRICE"
+    leg: Leg = Leg.BOTH
+    self_trade: SelfTrade | None = None
+    post_only: PostOnly | None = None
+    origin: Origin = Origin.CLIENT
+
+    @property
+    def reduces(self) -> bool:
+        """True where the order can only close: reduce-only, or against its leg."""
+        return self.is_reduce_only or self.leg.sign * self.side.sign < 0
 
 
 @dataclass(slots=True)
 class VenueOrder:
-    """One order and what it has done so far. ``value_units`` is of its fills."""
+    """
+    One order and what it has done so far.
+
+    ``value_units`` is of its fills, ``fee_units`` what they cost in fees.
+    """
 
     id: int
     account_id: int
@@ -66,6 +105,8 @@ class VenueOrder:
     status: Status = Status.NEW
     filled_lots: int = 0
     value_units: int = 0
+    fee_units: int = 0
+    end_reason: EndReason = EndReason.NONE
 
     @property
     def remaining_lots(self) -> int:
@@ -139,7 +180,12 @@ class AlgoOrder:
 
 
 class FillDetail(NamedTuple):
-    """One fill of one order. ``fee_units`` and ``realized_units`` are booked."""
+    """
+    One fill of one order.
+
+    ``fee_units`` and ``realized_units`` are booked, in ``coin``; ``position_after``
+    is of the order's leg. ``match_id`` is the same for both sides of a match.
+    """
 
     trade_id: int
     order: VenueOrder
@@ -151,10 +197,20 @@ class FillDetail(NamedTuple):
     is_maker: bool
     position_after: int
     time_ns: int
+    coin: str = ""
+    match_id: int = 0
+    mark_ticks: int = 0
+    index_ticks: int = 0
+    funding_units: int = 0  # that had accrued, booked before the fill
 
 
 class OrderChanged(NamedTuple):
-    """``execution`` is NEW, TRADE, AMENDMENT, CANCELED or EXPIRED."""
+    """
+    ``execution`` is NEW, TRADE, AMENDMENT, CANCELED, EXPIRED or CALCULATED.
+
+    CALCULATED is a fill that no book made: ADL, or a position taken over by the
+    venue in a liquidation.
+    """
 
     order: VenueOrder
     execution: str
@@ -163,13 +219,39 @@ class OrderChanged(NamedTuple):
 
 
 class FundsChanged(NamedTuple):
-    """The wallet or positions changed for ``reason``; positions by symbol."""
+    """
+    A wallet or positions changed for ``reason``.
+
+    Reasons: ORDER (a fill, shown by its own event; ``change_units`` is zero),
+    FUNDING_FEE, DEPOSIT, WITHDRAW, INSURANCE_CLEAR (a liquidation's fee),
+    MODE (a forced change of the position mode closed what was long and short).
+    """
 
     account_id: int
     reason: str
     wallet_units: int
     change_units: int
     holdings: tuple[tuple[Holding, int], ...]  # with its mark in ticks
+    time_ns: int
+    coin: str = ""
+    symbol: str = ""
+
+
+class ModeChanged(NamedTuple):
+    """The position mode of a symbol (or with "" of all) is now another."""
+
+    account_id: int
+    symbol: str
+    is_hedged: bool
+    time_ns: int
+
+
+class LeverageChanged(NamedTuple):
+    """The leverage of a symbol is now another."""
+
+    account_id: int
+    symbol: str
+    leverage: int
     time_ns: int
 
 
@@ -187,4 +269,6 @@ class WentFlat(NamedTuple):
     time_ns: int
 
 
-type VenueEvent = OrderChanged | FundsChanged | AlgoChanged | WentFlat
+type VenueEvent = (
+    OrderChanged | FundsChanged | AlgoChanged | ModeChanged | LeverageChanged | WentFlat
+)

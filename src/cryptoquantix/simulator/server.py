@@ -16,9 +16,8 @@ from aiohttp import WSMsgType, web
 
 from cryptoquantix.core.clock import Clock
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.simulator.venue import BinanceVenue
-from cryptoquantix.simulator.wire.binance import Request
-from cryptoquantix.simulator.wire.binance_streams import Subscriber
+from cryptoquantix.simulator.venue import SimulatedVenue
+from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
 
 BACKLOG: Final = 2_048
 BODY_BYTES_MAX: Final = 1_048_576
@@ -91,7 +90,7 @@ class _Listener:
 class VenueServer:
     """One venue on one port."""
 
-    def __init__(self, venue: BinanceVenue, clock: Clock) -> None:
+    def __init__(self, venue: SimulatedVenue, clock: Clock) -> None:
         self.venue = venue
         self.outage: str | None = None
         self._clock = clock
@@ -186,54 +185,43 @@ class VenueServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.outage == "503":
-            text = '{"code":-1001,"msg":"Service temporarily unavailable."}'
-            return _json(503, text.encode())
+            return _web(self.venue.unavailable(503))
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._listen(request)
         try:
             body = await _body(request)
         except web.HTTPRequestEntityTooLarge:
-            return _json(413, b'{"code":-1100,"msg":"Request body too large."}')
-        path, _, query = request.raw_path.partition("?")
-        answer = self.venue.respond(
-            Request(
-                request.method,
-                path,
-                query,
-                body,
-                request.headers.get("X-MBX-APIKEY", ""),
-            ),
-            self._clock.time_ns(),
-        )
+            return _web(self.venue.oversized())
+        answer = self.venue.respond(_request(request, body), self._clock.time_ns())
         self.flush()
-        return _json(answer.status, answer.body, answer.headers)
+        return _web(answer)
 
     async def _listen(self, request: web.BaseRequest) -> web.StreamResponse:
-        streams, is_combined = stream_names(request)
-        subscriber = Subscriber(is_combined=is_combined)
-        for stream in streams:
-            refused = self.venue.streams.subscribe(subscriber, stream)
-            if refused:
-                self.venue.streams.leave(subscriber)
-                return _json(400, f'{{"code":-1125,"msg":"{refused}"}}'.encode())
+        asked = _request(request, b"")
+        found = self.venue.open_subscriber(asked, self._clock.time_ns())
+        if isinstance(found, Response):
+            return _web(found)
         socket = web.WebSocketResponse(
             heartbeat=PING_SECONDS, compress=False, max_msg_size=MESSAGE_BYTES_MAX
         )
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
-            self.venue.streams.leave(subscriber)
+            self.venue.leave(found, self._clock.time_ns())
             return socket
-        listener = _Listener(subscriber, _stream(transport), self._clock.monotonic_ns())
+        listener = _Listener(found, _stream(transport), self._clock.monotonic_ns())
         self._listeners.add(listener)
+        self.flush()
         try:
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                    self.venue.receive(subscriber, message.data)
+                    self.venue.receive(found, message.data, self._clock.time_ns())
                     self.flush()
+                    if found.close_code is not None:
+                        await socket.close(code=found.close_code)
         finally:
             self._listeners.discard(listener)
-            self.venue.streams.leave(subscriber)
+            self.venue.leave(found, self._clock.time_ns())
         return socket
 
 
@@ -242,34 +230,23 @@ def _stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return cast("asyncio.Transport", transport)
 
 
-def stream_names(request: web.BaseRequest) -> tuple[list[str], bool]:
-    """
-    Return the streams a WebSocket address names, and whether they are combined.
-
-    ``/ws/<stream>``, ``/stream?streams=a/b``, each also below ``/market``,
-    ``/public`` and ``/private``; ``?listenKey=``; a bare number names none.
-    """
-    path = request.raw_path.partition("?")[0]
-    for prefix in ("/market", "/public", "/private"):
-        path = path.removeprefix(prefix)
-    query = request.rel_url.query
-    names = query.get("streams", "").split("/")
-    if path.startswith("/ws/"):
-        names += path.removeprefix("/ws/").split("/")
-    names.append(query.get("listenKey", ""))
-    wanted = [name for name in names if name and not name.isdecimal()]
-    return wanted, path.startswith("/stream")
-
-
 async def _body(request: web.BaseRequest) -> bytes:
     return await request.read() if request.body_exists else b""
 
 
-def _json(
-    status: int, body: bytes, headers: dict[str, str] | None = None
-) -> web.Response:
+def _request(request: web.BaseRequest, body: bytes) -> Request:
+    path, _, query = request.raw_path.partition("?")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    address = request.remote or ""
+    return Request(request.method, path, query, body, headers=headers, address=address)
+
+
+def _web(answer: Response) -> web.Response:
     return web.Response(
-        status=status, body=body, headers=headers, content_type="application/json"
+        status=answer.status,
+        body=answer.body,
+        headers=answer.headers,
+        content_type=answer.content_type,
     )
 
 

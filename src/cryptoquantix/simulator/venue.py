@@ -1,130 +1,282 @@
 """
-One simulated Binance USD-M venue without sockets: core, wire, streams, watches, log.
+One simulated venue without sockets, whatever its protocol: core, watches, log.
 
-Everything that happens goes through here, so that the log misses nothing.
+Everything that happens goes through here, so that the log misses nothing. A venue's
+own module adds the wire: REST requests answered, WebSocket messages, streams.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptoquantix.simulator.conditional import ConditionalExchange
-from cryptoquantix.simulator.listing import Listing, money_text
+from cryptoquantix.simulator.exchange import Print
+from cryptoquantix.simulator.history import PrintedTrade, PriorBar
+from cryptoquantix.simulator.listing import (
+    Listing,
+    divide_half_even,
+    money_text,
+    to_units,
+)
+from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
+    FundsChanged,
+    LeverageChanged,
+    ModeChanged,
     OrderChanged,
     VenueEvent,
     VenueOrder,
-    WentFlat,
 )
 from cryptoquantix.simulator.record import Record
+from cryptoquantix.simulator.rules import VenueRules
 from cryptoquantix.simulator.tape import TapeEntry
 from cryptoquantix.simulator.watch import Watch
-from cryptoquantix.simulator.wire.binance import BinanceWire, Request, Response
-from cryptoquantix.simulator.wire.binance_payloads import entry_price
-from cryptoquantix.simulator.wire.binance_requests import Key
-from cryptoquantix.simulator.wire.binance_streams import BinanceStreams, Subscriber
-
-COIN = "USDT"
+from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
 
 
-class BinanceVenue:
-    """The venue as a whole, driven by calls that carry the wall time."""
+class Conversion(NamedTuple):
+    """How a tape's ticks and lots become those of one listing of a venue."""
 
-    name = "binance"
+    listing: Listing
+    ticks: Fraction  # of the listing per tick of the tape
+    lots: Fraction  # of the listing per lot of the tape; inverse: per tick x lot
 
-    def __init__(
-        self,
-        keys: Iterable[Key],
-        record: Record,
-        *,
-        listen_key_seed: str,
-        is_lenient: bool = False,
-        is_limited: bool = True,
-    ) -> None:
-        self.exchange = ConditionalExchange(COIN)
+    @classmethod
+    def between(cls, tape: Listing, listing: Listing) -> Conversion:
+        """Return how trades of ``tape`` are printed as trades of ``listing``."""
+        ticks = Fraction(tape.tick_size) / Fraction(listing.tick_size)
+        lots = Fraction(tape.lot_size) / Fraction(listing.lot_size)
+        if listing.is_inverse and not tape.is_inverse:
+            lots *= Fraction(tape.tick_size)
+        return cls(listing, ticks, lots)
+
+    def price_ticks(self, ticks: int) -> int:
+        """Return a price of the tape in ticks of the listing, at least one."""
+        return max(1, _nearest(ticks * self.ticks))
+
+    def trade(self, trade: Print) -> Print:
+        """Return a trade of the tape as one of the listing."""
+        if self.ticks == 1 == self.lots and not self.listing.is_inverse:
+            return trade
+        lots = trade.size_lots * self.lots
+        if self.listing.is_inverse:
+            lots *= trade.price_ticks
+        return trade._replace(
+            price_ticks=self.price_ticks(trade.price_ticks),
+            size_lots=max(1, _nearest(lots)),
+        )
+
+    def bar(self, bar: PriorBar) -> PriorBar:
+        """Return a bar from before the tape as one of the listing."""
+        if self.ticks == 1 == self.lots and not self.listing.is_inverse:
+            return bar
+        opened, high, low, close = map(
+            self.price_ticks, (bar.open, bar.high, bar.low, bar.close)
+        )
+        lots = bar.lots * self.lots * (bar.close if self.listing.is_inverse else 1)
+        size = _nearest(lots)
+        return bar._replace(
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            lots=size,
+            value=size * close,
+        )
+
+
+class SimulatedVenue(ABC):
+    """
+    The venue as a whole, driven by calls that carry the wall time.
+
+    A subclass sets ``name``, makes its wire in ``__init__`` and implements the
+    abstract methods. What happens reaches it through ``on_events`` (in order, after
+    each command), ``on_trade``, ``on_turn`` and ``on_timer``.
+    """
+
+    name: str
+
+    def __init__(self, rules: VenueRules, record: Record) -> None:
+        self.rules = rules
+        self.exchange = ConditionalExchange(rules)
         self.exchange.clearing.on_equity = self._see_equity
         self.record = record
         self.watches: dict[int, Watch] = {}
-        self.wire = BinanceWire(
-            self.exchange,
-            keys,
-            listen_key_seed=listen_key_seed,
-            is_lenient=is_lenient,
-            is_limited=is_limited,
-        )
-        self.streams = BinanceStreams(self.wire.state, is_lenient=is_lenient)
+        self._routes: dict[str, list[Conversion]] = {}
+
+    # What a venue's own module adds.
+
+    @abstractmethod
+    def answer(self, request: Request, time_ns: int) -> Response:
+        """Carry out one REST request; never raises for bad input."""
+
+    @abstractmethod
+    def open_subscriber(self, request: Request, time_ns: int) -> Subscriber | Response:
+        """Return the subscriber of a new WebSocket connection, or a refusal."""
+
+    @abstractmethod
+    def on_message(
+        self, subscriber: Subscriber, text: str | bytes, time_ns: int
+    ) -> None:
+        """Carry out one WebSocket message; never raises for bad input."""
+
+    @abstractmethod
+    def on_leave(self, subscriber: Subscriber, time_ns: int) -> None:
+        """Forget a subscriber whose connection is gone."""
+
+    @abstractmethod
+    def on_events(self, events: Sequence[VenueEvent]) -> None:
+        """Queue what account events make private streams say."""
+
+    @abstractmethod
+    def on_trade(self, symbol: str, printed: PrintedTrade, time_ns: int) -> None:
+        """Queue a trade that was printed."""
+
+    @abstractmethod
+    def on_turn(self, time_ns: int) -> None:
+        """Queue what follows a burst of trades: quotes, closed bars."""
+
+    @abstractmethod
+    def on_timer(self, time_ns: int) -> None:
+        """Queue what the clock brings; called about every 50 ms."""
+
+    @abstractmethod
+    def unavailable(self, status: int) -> Response:
+        """Return the venue's answer while it is down, with an HTTP status."""
+
+    @abstractmethod
+    def oversized(self) -> Response:
+        """Return the venue's answer to a body that is too large."""
+
+    def listings_for(self, tape: Listing) -> list[Listing]:
+        """Return what this venue lists for an instrument of the tape."""
+        return [tape]
+
+    def open_account(self, balance: Decimal, time_ns: int) -> int:
+        """Open an account worth ``balance`` of the value coin; return its number."""
+        account = self.exchange.clearing.open_account(to_units(balance), time_ns)
+        return account.id
 
     # What clients do.
 
     def respond(self, request: Request, time_ns: int) -> Response:
         """Carry out one REST request, log it and queue what follows from it."""
-        response = self.wire.respond(request, time_ns)
+        response = self.answer(request, time_ns)
+        self.log_request(request.method, request.path, response, time_ns)
+        self.settle()
+        return response
+
+    def receive(
+        self, subscriber: Subscriber, text: str | bytes, time_ns: int = 0
+    ) -> None:
+        """Carry out one WebSocket message."""
+        self.on_message(subscriber, text, time_ns)
+        self.settle()
+
+    def leave(self, subscriber: Subscriber, time_ns: int) -> None:
+        """Forget a connection; what its loss brings is done."""
+        self.on_leave(subscriber, time_ns)
+        self.settle()
+
+    def log_request(
+        self, method: str, path: str, response: Response, time_ns: int
+    ) -> None:
+        """Log one request and how it ended; JSON-RPC wires log each call."""
         self.record.add(
             "request",
             time_ns,
             venue=self.name,
-            method=request.method,
-            path=request.path[:200],
+            method=method,
+            path=path[:200],
             key_role=response.key_role,
             status=response.status,
             code=response.code,
             notes=list(response.notes),
             **response.summary,
         )
-        self._settle()
-        return response
-
-    def receive(self, subscriber: Subscriber, text: str | bytes) -> None:
-        """Carry out one WebSocket message."""
-        self.streams.receive(subscriber, text)
 
     # What the tape and time do.
 
+    def add_instrument(
+        self,
+        tape: Listing,
+        price_ticks: int,
+        *,
+        tape_ns: int,
+        prior: Iterable[PriorBar] = (),
+    ) -> list[Market]:
+        """List an instrument of the tape under this venue's own symbols."""
+        bars = list(prior)
+        markets = []
+        for listing in self.listings_for(tape):
+            conversion = Conversion.between(tape, listing)
+            price = conversion.price_ticks(price_ticks)
+            market = self.exchange.list_instrument(listing, price)
+            market.tape_ns = tape_ns
+            market.preload(conversion.bar(bar) for bar in bars)
+            self._routes.setdefault(tape.symbol, []).append(conversion)
+            markets.append(market)
+        return markets
+
     def tick(self, entry: TapeEntry, time_ns: int) -> None:
-        """Print one trade of the tape."""
-        symbol, trade = entry
-        printed = self.exchange.tick(symbol, trade, time_ns)
-        self.streams.on_trade(symbol, printed, time_ns)
-        self._settle()
+        """Print one trade of the tape, if it is listed here."""
+        for conversion in self._routes.get(entry.symbol, ()):
+            symbol = conversion.listing.symbol
+            trade = conversion.trade(entry.trade)
+            printed = self.exchange.tick(symbol, trade, time_ns)
+            self.on_trade(symbol, printed, time_ns)
+        self.settle()
 
     def turn(self, time_ns: int) -> None:
         """Queue what follows a burst of trades."""
-        self.streams.on_turn(time_ns)
-        self._settle()
+        self.on_turn(time_ns)
+        self.settle()
 
     def timer(self, time_ns: int) -> None:
         """Do what the clock brings: depth, marks, dead-man's switches, refills."""
         self.exchange.refresh(time_ns)
-        self.streams.on_timer(time_ns)
-        self._settle()
+        self.on_timer(time_ns)
+        self.settle()
 
     # What the operator does.
 
     def shock(self, symbol: str, factor: Fraction, time_ns: int) -> None:
         """Multiply the price of a symbol, now and for the rest of the tape."""
         printed = self.exchange.shock(symbol, factor, time_ns)
-        self.streams.on_trade(symbol, printed, time_ns)
-        self.streams.on_turn(time_ns)
-        self._settle()
+        self.on_trade(symbol, printed, time_ns)
+        self.turn(time_ns)
 
-    def transfer(self, account_id: int, units: int, time_ns: int) -> None:
+    def depeg(self, symbol: str, premium: Fraction, time_ns: int) -> None:
+        """Let a symbol trade at ``premium`` × index here alone; 1 ends it."""
+        printed = self.exchange.depeg(symbol, premium, time_ns)
+        self.on_trade(symbol, printed, time_ns)
+        self.turn(time_ns)
+
+    def transfer(
+        self, account_id: int, units: int, time_ns: int, coin: str = ""
+    ) -> None:
         """Move money into (or out of) an account."""
-        account = self.exchange.clearing.accounts[account_id]
-        before = self.exchange.clearing.equity_units(account)
-        self.exchange.transfer(account_id, units, time_ns)
+        clearing = self.exchange.clearing
+        account = clearing.accounts[account_id]
+        before = clearing.worth_units(account)
+        wallet = account.wallet_of(coin or account.coin)
+        self.exchange.transfer(account_id, units, time_ns, coin)
         watch = self.watches.get(account_id)
         if watch is not None:
-            watch.move(before, before + units)
-        self._settle()
+            moved = account.wallet_of(coin or account.coin) - wallet
+            worth = moved * clearing.coin_price(coin or account.coin)
+            watch.move(before, before + _nearest(worth))
+        self.settle()
 
     def watch(self, account_id: int, threshold: Decimal, time_ns: int) -> Watch:
         """Start tracking an account's peak and drawdown from here."""
         account = self.exchange.clearing.accounts[account_id]
-        equity = self.exchange.clearing.equity_units(account)
+        equity = self.exchange.clearing.worth_units(account)
         watch = Watch.begin(Fraction(threshold), equity, time_ns)
         self.watches[account_id] = watch
         return watch
@@ -135,16 +287,17 @@ class BinanceVenue:
         account = clearing.accounts[account_id]
         positions = [
             {
-                "symbol": symbol,
+                "symbol": held.listing.symbol,
+                "leg": held.leg.value,
                 "size": held.listing.size_text(held.size_lots),
-                "entry": entry_price(held),
-                "mark": held.listing.price_text(clearing.markets[symbol].price_ticks),
-                "upnl": money_text(
-                    held.unrealized_units(clearing.markets[symbol].price_ticks)
+                "entry": held.listing.average_text(
+                    abs(held.cost_units), abs(held.size_lots)
                 ),
+                "mark": held.listing.price_text(market.mark_ticks),
+                "upnl": money_text(held.unrealized_units(market.mark_ticks)),
+                "coin": held.listing.settlement,
             }
-            for symbol, held in account.holdings.items()
-            if held.size_lots
+            for market, held in clearing.open_holdings(account)
         ]
         orders = [
             _order_json(order)
@@ -169,7 +322,8 @@ class BinanceVenue:
         margin = clearing.margin(account)
         return {
             "wallet": money_text(account.wallet_units),
-            "equity": money_text(margin.equity),
+            "equity": money_text(clearing.worth_units(account)),
+            "wallets": {c: money_text(u) for c, u in account.wallets.items()},
             "initial_margin": money_text(margin.initial),
             "maintenance_margin": money_text(margin.maintenance),
             "positions": positions,
@@ -193,11 +347,11 @@ class BinanceVenue:
         if watch is not None:
             watch.see(equity_units, time_ns)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Hand the core's events to streams and log."""
         events = self.exchange.drain()
         if events:
-            self.streams.on_events(events)
+            self.on_events(events)
             for event in events:
                 self._log(event)
 
@@ -218,14 +372,35 @@ class BinanceVenue:
                 type=algo.request.order.original_type,
                 order_id=algo.child.id if algo.child else None,
             )
-        elif isinstance(event, WentFlat):
+        elif isinstance(event, ModeChanged):
+            self.record.add(
+                "mode",
+                event.time_ns,
+                venue=self.name,
+                symbol=event.symbol,
+                is_hedged=event.is_hedged,
+            )
+        elif isinstance(event, LeverageChanged):
+            self.record.add(
+                "leverage",
+                event.time_ns,
+                venue=self.name,
+                symbol=event.symbol,
+                leverage=event.leverage,
+            )
+        elif isinstance(event, FundsChanged):
+            self._log_funds(event)
+        else:
             self.record.add("flat", event.time_ns, venue=self.name)
-        elif event.reason != "ORDER":
+
+    def _log_funds(self, event: FundsChanged) -> None:
+        if event.reason != "ORDER":
             self.record.add(
                 "funds",
                 event.time_ns,
                 venue=self.name,
                 reason=event.reason,
+                coin=event.coin,
                 change=money_text(event.change_units),
                 wallet=money_text(event.wallet_units),
             )
@@ -238,6 +413,8 @@ class BinanceVenue:
             "client_id": order.request.client_id,
             "symbol": order.request.symbol,
             "side": order.request.side.value,
+            "origin": order.request.origin.value,
+            "leg": order.request.leg.value,
         }
         if fill is None:
             event_name = "accepted" if event.execution == "NEW" else None
@@ -249,6 +426,7 @@ class BinanceVenue:
                 reduce_only=order.request.is_reduce_only,
                 type=order.request.order_type,
                 size=order.listing.size_text(order.size_lots),
+                reason=order.end_reason.value,
                 **common,
             )
             return
@@ -280,3 +458,7 @@ def _order_json(order: VenueOrder) -> dict[str, Any]:
         "filled": order.listing.size_text(order.filled_lots),
         "reduce_only": order.request.is_reduce_only,
     }
+
+
+def _nearest(value: Fraction | int) -> int:
+    return divide_half_even(value.numerator, value.denominator)

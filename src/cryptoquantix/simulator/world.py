@@ -13,7 +13,7 @@ from fractions import Fraction
 from cryptoquantix.core.clock import Clock
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.tape import Tape
-from cryptoquantix.simulator.venue import BinanceVenue
+from cryptoquantix.simulator.venue import SimulatedVenue
 
 BURST = 256
 BURST_NS = 4_000_000
@@ -23,7 +23,7 @@ BURST_NS = 4_000_000
 class _Ramp:
     """A price shock that takes time; ``done`` is the factor applied so far."""
 
-    venue: BinanceVenue
+    venue: SimulatedVenue
     symbol: str
     factor: Fraction
     started_ns: int
@@ -45,7 +45,7 @@ class World:
         self.clock = clock
         self.tape = tape
         self.record = record
-        self.venues: dict[str, BinanceVenue] = {}
+        self.venues: dict[str, SimulatedVenue] = {}
         self._ramps: list[_Ramp] = []
 
     def play(self) -> bool:
@@ -82,7 +82,7 @@ class World:
             venue.timer(time_ns)
 
     def shock(
-        self, venue: BinanceVenue, symbol: str, factor: Fraction, duration_ns: int
+        self, venue: SimulatedVenue, symbol: str, factor: Fraction, duration_ns: int
     ) -> None:
         """Move a price, at once or in a straight line over ``duration_ns``."""
         time_ns = self.clock.time_ns()

@@ -8,8 +8,6 @@ them, then hands the call to an endpoint. It opens no socket and reads no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -20,12 +18,12 @@ from cryptoquantix.simulator.wire import (
     binance_algo,
     binance_market,
     binance_trading,
+    binance_wallet,
 )
 from cryptoquantix.simulator.wire.binance_errors import BinanceError, binance_error
 from cryptoquantix.simulator.wire.binance_limits import RateLimits
 from cryptoquantix.simulator.wire.binance_requests import (
     Call,
-    Key,
     Parameters,
     Route,
     Security,
@@ -35,12 +33,14 @@ from cryptoquantix.simulator.wire.binance_requests import (
     missing,
     parse_parameters,
 )
+from cryptoquantix.simulator.wire.messages import Key, Request, Response
 
 ROUTES: dict[tuple[str, str], Route] = (
     binance_market.ROUTES
     | binance_trading.ROUTES
     | binance_algo.ROUTES
     | binance_account.ROUTES
+    | binance_wallet.ROUTES
 )
 _PATHS = {path for _, path in ROUTES}
 _ENVELOPE = frozenset({"timestamp", "recvWindow", "signature"})
@@ -56,29 +56,6 @@ _SUMMARY = {
     "orderId": "orderId",
     "algoId": "algoId",
 }
-
-
-class Request(NamedTuple):
-    """A request as it came off the wire; ``query`` and ``body`` undecoded."""
-
-    method: str
-    path: str
-    query: str
-    body: bytes
-    api_key: str
-
-
-@dataclass(slots=True)
-class Response:
-    """What goes back, and what the log says of it."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    code: int = 0
-    key_role: str = "none"
-    summary: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 class BinanceWire:
@@ -128,7 +105,7 @@ class BinanceWire:
             raise BinanceError(-1100, "Illegal characters found in body.") from None
         parameters = Parameters(parse_parameters(request.query, body))
         response.summary = summary_of(parameters.values)
-        weight = found.weight if parameters.values.get("symbol") else found.heavy_weight
+        weight = found.weight_of(parameters.values)
         account_id = 0
         try:
             self._limits.spend_weight(weight, time_ns)
@@ -158,9 +135,10 @@ class BinanceWire:
         """Return whose request it is, None where the path asks for nobody."""
         if found.security is Security.NONE:
             return None
-        if not request.api_key:
+        name = request.api_key or request.headers.get("x-mbx-apikey", "")
+        if not name:
             raise BinanceError(-2014, "API-key format invalid.", status=401)
-        key = self._keys.get(request.api_key)
+        key = self._keys.get(name)
         if key is None:
             text = "Invalid API-key, IP, or permissions for action."
             raise BinanceError(-2015, text, status=401)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from cryptoquantix.simulator.accounts import BRACKETS, LEVERAGE_MAX
+from cryptoquantix.simulator.accounts import LEVERAGE_MAX
 from cryptoquantix.simulator.clearing import AccountMargin
-from cryptoquantix.simulator.listing import money_text
+from cryptoquantix.simulator.listing import BRACKETS, money_text
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.wire.binance_errors import BinanceError
+from cryptoquantix.simulator.wire.binance_market import RATE_LIMITS
 from cryptoquantix.simulator.wire.binance_payloads import (
     Json,
     PositionView,
@@ -215,7 +216,7 @@ def set_leverage(call: Call) -> Json:
     leverage = call.parameters.integer("leverage")
     if not 1 <= leverage <= LEVERAGE_MAX:
         raise BinanceError(-4028, f"Leverage {leverage} is not valid")
-    call.exchange.set_leverage(call.account_id, symbol, leverage)
+    call.exchange.set_leverage(call.account_id, symbol, leverage, call.time_ns)
     return {
         "leverage": leverage,
         "maxNotionalValue": max_notional(leverage),
@@ -237,7 +238,7 @@ def symbol_config(call: Call) -> list[Json]:
     account = call.exchange.clearing.accounts[call.account_id]
     rows = []
     for market in call.markets():
-        leverage = account.leverage_of(market.listing.symbol)
+        leverage = account.leverage_of(market.listing)
         rows.append(
             {
                 "symbol": market.listing.symbol,
@@ -256,23 +257,25 @@ def multi_assets_mode(call: Call) -> Json:
     return {"multiAssetsMargin": False}
 
 
-def api_restrictions(call: Call) -> Json:
-    """Return what the key may do: read and trade futures, never withdraw."""
+def account_config(call: Call) -> Json:
+    """Return what the account may do and how it is set."""
+    del call
     return {
-        "ipRestrict": False,
-        "createTime": call.time_ms,
-        "enableReading": True,
-        "enableSpotAndMarginTrading": False,
-        "enableWithdrawals": False,
-        "enableInternalTransfer": False,
-        "enableMargin": False,
-        "enableFutures": True,
-        "permitsUniversalTransfer": False,
-        "enableVanillaOptions": False,
-        "enablePortfolioMarginTrading": False,
-        "enableFixApiTrade": False,
-        "enableFixReadOnly": False,
+        "feeTier": 0,
+        "canTrade": True,
+        "canDeposit": True,
+        "canWithdraw": False,
+        "dualSidePosition": False,
+        "updateTime": 0,
+        "multiAssetsMargin": False,
+        "tradeGroupId": -1,
     }
+
+
+def order_limits(call: Call) -> list[Json]:
+    """Return how many orders the account may send."""
+    del call
+    return [row for row in RATE_LIMITS if row["rateLimitType"] == "ORDERS"]
 
 
 def open_listen_key(call: Call) -> Json:
@@ -330,7 +333,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/fapi/v1/marginType"): route(set_margin_type, "symbol marginType"),
     ("GET", "/fapi/v1/symbolConfig"): route(symbol_config, "symbol", weight=5),
     ("GET", "/fapi/v1/multiAssetsMargin"): route(multi_assets_mode, weight=30),
-    ("GET", "/sapi/v1/account/apiRestrictions"): route(api_restrictions),
+    ("GET", "/fapi/v1/accountConfig"): route(account_config, weight=5),
+    ("GET", "/fapi/v1/rateLimit/order"): route(order_limits),
     ("POST", "/fapi/v1/listenKey"): route(open_listen_key, "listenKey", security=_KEY),
     ("PUT", "/fapi/v1/listenKey"): route(keep_listen_key, "listenKey", security=_KEY),
     ("DELETE", "/fapi/v1/listenKey"): route(

@@ -176,7 +176,9 @@ def all_algos(call: Call) -> list[Json]:
 
 
 ROUTES: dict[tuple[str, str], Route] = {
-    ("POST", "/fapi/v1/algoOrder"): route(place_algo, ALGO_PARAMETERS, orders=1),
+    ("POST", "/fapi/v1/algoOrder"): route(
+        place_algo, ALGO_PARAMETERS, weight=0, orders=1
+    ),
     ("GET", "/fapi/v1/algoOrder"): route(query_algo, "symbol algoId clientAlgoId"),
     ("DELETE", "/fapi/v1/algoOrder"): route(cancel_algo, "symbol algoId clientAlgoId"),
     ("GET", "/fapi/v1/openAlgoOrders"): route(

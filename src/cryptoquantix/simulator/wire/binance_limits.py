@@ -1,4 +1,10 @@
-"""Binance's rate limits: request weight and order counts in fixed windows."""
+"""
+Binance's rate limits: request weight and order counts in fixed windows, and bans.
+
+Who goes on asking after 429 is banned: 418 for two minutes, and twice as long each
+time it happens again, up to three days. How often is too often the venue does not
+say; here it is ``REFUSALS_MAX`` times in a row.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,9 @@ from cryptoquantix.simulator.wire.binance_market import (
     WEIGHT_PER_MINUTE,
 )
 
+REFUSALS_MAX = 20
+BAN_NS_MIN = 120_000_000_000
+BAN_NS_MAX = 3 * 86_400_000_000_000
 _MINUTE_NS = 60_000_000_000
 _TEN_SECONDS_NS = 10_000_000_000
 
@@ -48,18 +57,42 @@ class RateLimits:
         self._is_enforced = is_enforced
         self._weight = _Window(_MINUTE_NS, WEIGHT_PER_MINUTE)
         self._orders: dict[int, tuple[_Window, _Window]] = {}
+        self._refusals = 0
+        self._ban_ns = BAN_NS_MIN
+        self._banned_until_ns = 0
 
     def spend_weight(self, weight: int, time_ns: int) -> None:
-        """Count a request; 429 with -1003 beyond the limit."""
-        if not self._weight.add(weight, time_ns) and self._is_enforced:
-            error = BinanceError(
-                -1003,
-                f"Too many requests; current limit of IP is {WEIGHT_PER_MINUTE} "
-                "requests per minute.",
-                status=429,
-            )
-            error.retry_after_seconds = self._weight.rest_seconds(time_ns)
-            raise error
+        """Count a request; 429 with -1003 beyond the limit, 418 while banned."""
+        if time_ns < self._banned_until_ns:
+            raise self._banned(time_ns)
+        if self._weight.add(weight, time_ns) or not self._is_enforced:
+            self._refusals = 0
+            return
+        self._refusals += 1
+        if self._refusals > REFUSALS_MAX:
+            self._banned_until_ns = time_ns + self._ban_ns
+            self._ban_ns = min(2 * self._ban_ns, BAN_NS_MAX)
+            self._refusals = 0
+            raise self._banned(time_ns)
+        error = BinanceError(
+            -1003,
+            f"Too many requests; current limit of IP is {WEIGHT_PER_MINUTE} "
+            "requests per minute.",
+            status=429,
+        )
+        error.retry_after_seconds = self._weight.rest_seconds(time_ns)
+        raise error
+
+    def _banned(self, time_ns: int) -> BinanceError:
+        until_ns = self._banned_until_ns
+        error = BinanceError(
+            -1003,
+            f"Way too many requests; IP banned until {until_ns // 1_000_000}. Please "
+            "use the websocket for live updates to avoid bans.",
+            status=418,
+        )
+        error.retry_after_seconds = -(-(until_ns - time_ns) // 1_000_000_000)
+        return error
 
     def spend_orders(self, account_id: int, count: int, time_ns: int) -> None:
         """Count orders of one account; 429 with -1015 beyond a limit."""

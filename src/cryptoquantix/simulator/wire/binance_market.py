@@ -24,6 +24,8 @@ from cryptoquantix.simulator.wire.binance_requests import (
 WEIGHT_PER_MINUTE = 2_400
 ORDERS_PER_10_SECONDS = 300
 ORDERS_PER_MINUTE = 1_200
+DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
+KLINE_WEIGHTS = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
 DEPTH_LIMITS = {5, 10, 20, 50, 100, 500, 1000}
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 ONBOARD_MS = 1_569_398_400_000
@@ -274,17 +276,17 @@ def book_ticker(call: Call) -> Json | list[Json]:
 
 def premium_index(call: Call) -> Json | list[Json]:
     """Return mark and index price, and the next funding in tape time."""
-    rate = rate_text(call.exchange.clearing.funding_rate)
     rows = []
     for market in call.markets():
-        mark = mark_text(market.listing, market.price_ticks)
+        mark = mark_text(market.listing, market.mark_ticks)
+        index = mark_text(market.listing, market.index_ticks)
         rows.append(
             {
                 "symbol": market.listing.symbol,
                 "markPrice": mark,
-                "indexPrice": mark,
-                "estimatedSettlePrice": mark,
-                "lastFundingRate": rate,
+                "indexPrice": index,
+                "estimatedSettlePrice": index,
+                "lastFundingRate": rate_text(market.funding_rate(call.exchange.rules)),
                 "interestRate": "0.00010000",
                 "nextFundingTime": ms(market.next_funding_ns),
                 "time": call.time_ms,
@@ -301,15 +303,14 @@ def funding_rate(call: Call) -> list[Json]:
         call.parameters.time_ns("endTime"),
     )
     limit = call.parameters.limit(100, 1000)
-    rate = rate_text(call.exchange.clearing.funding_rate)
     found = [
         {
             "symbol": market.listing.symbol,
-            "fundingRate": rate,
+            "fundingRate": rate_text(rate),
             "fundingTime": ms(at_ns),
             "markPrice": mark_text(market.listing, mark),
         }
-        for at_ns, mark in market.fundings
+        for at_ns, mark, rate in market.fundings
         if (start is None or at_ns >= start) and (end is None or at_ns <= end)
     ]
     return found[-limit:] if start is None else found[:limit]
@@ -358,7 +359,9 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ping"): route(ping, security=_NONE),
     ("GET", "/fapi/v1/time"): route(server_time, security=_NONE),
     ("GET", "/fapi/v1/exchangeInfo"): route(exchange_info, security=_NONE),
-    ("GET", "/fapi/v1/depth"): route(depth, "symbol limit", security=_NONE, weight=10),
+    ("GET", "/fapi/v1/depth"): route(
+        depth, "symbol limit", security=_NONE, by_limit=DEPTH_WEIGHTS
+    ),
     ("GET", "/fapi/v1/trades"): route(trades, "symbol limit", security=_NONE, weight=5),
     ("GET", "/fapi/v1/aggTrades"): route(
         agg_trades,
@@ -367,7 +370,10 @@ ROUTES: dict[tuple[str, str], Route] = {
         weight=20,
     ),
     ("GET", "/fapi/v1/klines"): route(
-        klines, "symbol interval startTime endTime limit", security=_NONE, weight=5
+        klines,
+        "symbol interval startTime endTime limit",
+        security=_NONE,
+        by_limit=KLINE_WEIGHTS,
     ),
     ("GET", "/fapi/v1/ticker/price"): route(
         ticker_price, "symbol", security=_NONE, heavy_weight=2
@@ -378,9 +384,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ticker/bookTicker"): route(
         book_ticker, "symbol", security=_NONE, weight=2, heavy_weight=5
     ),
-    ("GET", "/fapi/v1/premiumIndex"): route(
-        premium_index, "symbol", security=_NONE, heavy_weight=10
-    ),
+    ("GET", "/fapi/v1/premiumIndex"): route(premium_index, "symbol", security=_NONE),
     ("GET", "/fapi/v1/fundingRate"): route(
         funding_rate, "symbol startTime endTime limit", security=_NONE
     ),

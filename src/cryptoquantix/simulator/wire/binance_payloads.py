@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cryptoquantix.core.order import Side, TimeInForce
-from cryptoquantix.simulator.accounts import BRACKETS, Account, Holding, bracket_of
+from cryptoquantix.simulator.accounts import Account, Holding, bracket_of
 from cryptoquantix.simulator.clearing import Clearing, open_order_values
 from cryptoquantix.simulator.history import NS_PER_MINUTE, HistoryBar
-from cryptoquantix.simulator.listing import Listing, divide_half_even, money_text
+from cryptoquantix.simulator.listing import (
+    BRACKETS,
+    Listing,
+    divide_half_even,
+    money_text,
+)
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.matching import UNBOUNDED_TICKS
 from cryptoquantix.simulator.orders import AlgoOrder, FillDetail, VenueOrder
@@ -190,8 +195,8 @@ def liquidation_price(clearing: Clearing, account: Account, held: Holding) -> st
     """
     market = clearing.markets[held.listing.symbol]
     margin = clearing.margin(account)
-    notional = held.notional_units(market.price_ticks)
-    bracket = bracket_of(notional)
+    notional = held.notional_units(market.mark_ticks)
+    bracket = bracket_of(notional, held.listing.brackets)
     room = margin.equity - margin.maintenance
     # d(equity)/d(notional) is the position's sign, d(maintenance) the rate.
     slope = 10_000 - held.sign * bracket.rate_bps
@@ -209,11 +214,11 @@ class PositionView:
         self.account = account
         self.clearing = clearing
         listing = market.listing
-        self.held = account.holdings.get(listing.symbol) or Holding(listing)
+        self.held = account.held(listing.symbol) or Holding(listing)
         self.margin = clearing.symbol_margin(account, listing.symbol)
         self.orders = open_order_values(market, account.id)
-        self.unrealized = self.held.unrealized_units(market.price_ticks)
-        self.notional = self.held.sign * self.held.notional_units(market.price_ticks)
+        self.unrealized = self.held.unrealized_units(market.mark_ticks)
+        self.notional = self.held.sign * self.held.notional_units(market.mark_ticks)
 
     @property
     def initial(self) -> str:
@@ -229,7 +234,7 @@ class PositionView:
             "positionAmt": listing.size_text(held.size_lots),
             "entryPrice": entry_price(held),
             "breakEvenPrice": break_even_price(held),
-            "markPrice": mark_text(listing, self.market.price_ticks),
+            "markPrice": mark_text(listing, self.market.mark_ticks),
             "unRealizedProfit": money_text(self.unrealized),
             "liquidationPrice": self._liquidation(),
             "isolatedMargin": "0",
@@ -249,13 +254,13 @@ class PositionView:
     def risk_v2(self) -> Json:
         """Return the row of GET /fapi/v2/positionRisk."""
         listing, held = self.market.listing, self.held
-        leverage = self.account.leverage_of(listing.symbol)
+        leverage = self.account.leverage_of(listing)
         return {
             "symbol": listing.symbol,
             "positionAmt": listing.size_text(held.size_lots),
             "entryPrice": entry_price(held),
             "breakEvenPrice": break_even_price(held),
-            "markPrice": mark_text(listing, self.market.price_ticks),
+            "markPrice": mark_text(listing, self.market.mark_ticks),
             "unRealizedProfit": money_text(self.unrealized),
             "liquidationPrice": self._liquidation(),
             "leverage": str(leverage),
@@ -288,7 +293,7 @@ class PositionView:
     def account_v2(self) -> Json:
         """Return the row of ``positions`` in GET /fapi/v2/account."""
         listing, held = self.market.listing, self.held
-        leverage = self.account.leverage_of(listing.symbol)
+        leverage = self.account.leverage_of(listing)
         return {
             "symbol": listing.symbol,
             "initialMargin": self.initial,

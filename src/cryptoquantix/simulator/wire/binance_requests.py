@@ -17,11 +17,13 @@ from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.refusals import CommandRefusedError
 from cryptoquantix.simulator.wire.binance_errors import BinanceError, binance_error
+from cryptoquantix.simulator.wire.messages import Key
 
 RECV_WINDOW_DEFAULT_MS = 5_000
 RECV_WINDOW_MAX_MS = 60_000
 AHEAD_MAX_MS = 1_000
 PARAMETERS_MAX = 200
+LIMIT_DEFAULT = 500
 CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}\Z")
 DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?\Z")
 DECIMAL_TEXT = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
@@ -34,15 +36,6 @@ class Security(StrEnum):
     NONE = "none"
     KEY = "key"
     SIGNED = "signed"
-
-
-class Key(NamedTuple):
-    """One API key: its secret, the account it opens, and whose it is."""
-
-    key: str
-    secret: str
-    account_id: int
-    role: str
 
 
 class Parameters:
@@ -141,13 +134,7 @@ def parse_parameters(query: str, body: str) -> dict[str, str]:
     """Return what a query string and a form body say; -1101 if one says it twice."""
     values: dict[str, str] = {}
     for source in (query, body):
-        try:
-            fields = parse_qsl(
-                source, keep_blank_values=True, max_num_fields=PARAMETERS_MAX
-            )
-        except ValueError:
-            raise BinanceError(-1101, "Too many parameters sent.") from None
-        for name, value in fields:
+        for name, value in _fields(source) if source else ():
             if name in values:
                 msg = f"Duplicate values for parameter '{name}' detected."
                 raise BinanceError(-1101, msg)
@@ -155,6 +142,20 @@ def parse_parameters(query: str, body: str) -> dict[str, str]:
     return values
 
 
+def _fields(source: str) -> list[tuple[str, str]]:
+    """Return a form's fields; nearly always nothing in it is escaped."""
+    if _PLAIN_FORM.fullmatch(source):
+        found = [tuple(field.split("=")) for field in source.split("&")]
+        if len(found) <= PARAMETERS_MAX:
+            return found  # type: ignore[return-value] - the pattern has one "=" each
+    try:
+        return parse_qsl(source, keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
+    except ValueError:
+        raise BinanceError(-1101, "Too many parameters sent.") from None
+
+
+_PLAIN = r"[^=&%+;]+=[^=&%+;]*"
+_PLAIN_FORM = re.compile(f"{_PLAIN}(?:&{_PLAIN})*")
 _SIGNATURE = re.compile(r"(^|&)signature=([^&]*)")
 
 
@@ -170,7 +171,9 @@ def check_signature(key: Key, query: str, body: str) -> None:
     sent = _SIGNATURE.search(query) or _SIGNATURE.search(body)
     if sent is None:
         raise missing(name="signature")
-    payload = _SIGNATURE.sub("", query) + _SIGNATURE.sub("", body)
+    source = query if sent.string is query else body
+    payload = source[: sent.start()] + source[sent.end() :]
+    payload = payload + body if source is query else query + payload
     wanted = hmac.new(key.secret.encode(), payload.encode(), hashlib.sha256)
     if not hmac.compare_digest(
         wanted.hexdigest().encode(), sent.group(2).lower().encode()
@@ -251,6 +254,16 @@ class Route(NamedTuple):
     weight: int = 1
     heavy_weight: int = 0  # without a symbol
     orders: int = 0
+    by_limit: tuple[tuple[int, int], ...] = ()  # (limit up to, weight)
+
+    def weight_of(self, values: dict[str, str]) -> int:
+        """Return the request weight of a call with these parameters."""
+        if self.by_limit:
+            sent = values.get("limit", "")
+            limit = int(sent) if sent.isdecimal() and len(sent) < 6 else LIMIT_DEFAULT
+            fits = (w for most, w in self.by_limit if limit <= most)
+            return next(fits, self.by_limit[-1][1])
+        return self.weight if values.get("symbol") else self.heavy_weight
 
 
 def route(
@@ -261,6 +274,7 @@ def route(
     weight: int = 1,
     heavy_weight: int = 0,
     orders: int = 0,
+    by_limit: tuple[tuple[int, int], ...] = (),
 ) -> Route:
     """Return a :class:`Route`; ``parameters`` are names separated by spaces."""
     return Route(
@@ -270,6 +284,7 @@ def route(
         weight,
         heavy_weight or weight,
         orders,
+        by_limit,
     )
 
 

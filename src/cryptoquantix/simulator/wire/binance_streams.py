@@ -21,6 +21,7 @@ from cryptoquantix.simulator.history import (
 )
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import VenueEvent
+from cryptoquantix.simulator.wire import messages
 from cryptoquantix.simulator.wire.binance_events import (
     event_account,
     listen_key_expired,
@@ -41,15 +42,15 @@ _STREAM = re.compile(
 )
 
 
-class Subscriber:
-    """One connection: what it wants, and frames waiting to be written."""
+class Subscriber(messages.Subscriber):
+    """One connection and what it wants."""
 
-    __slots__ = ("frames", "is_combined", "streams")
+    __slots__ = ("is_combined", "streams")
 
     def __init__(self, *, is_combined: bool) -> None:
+        super().__init__()
         self.is_combined = is_combined
         self.streams: set[str] = set()
-        self.frames: list[bytes] = []
 
 
 class _Topic:
@@ -182,6 +183,8 @@ class BinanceStreams:
 
     def on_events(self, events: Iterable[VenueEvent]) -> None:
         """Queue account events for the listen keys of their account."""
+        if not any(self._private.values()):
+            return
         coin = self._state.exchange.clearing.coin
         for event in events:
             message = user_event(event, coin)
@@ -245,17 +248,18 @@ class BinanceStreams:
 
     def _send_mark(self, topic: _Topic, time_ns: int) -> None:
         market = topic.market
-        mark = mark_text(market.listing, market.price_ticks)
+        rules = self._state.exchange.rules
+        index = mark_text(market.listing, market.index_ticks)
         topic.send(
             msgspec.json.encode(
                 {
                     "e": "markPriceUpdate",
                     "E": ms(time_ns),
                     "s": market.listing.symbol,
-                    "p": mark,
-                    "i": mark,
-                    "P": mark,
-                    "r": rate_text(self._state.exchange.clearing.funding_rate),
+                    "p": mark_text(market.listing, market.mark_ticks),
+                    "i": index,
+                    "P": index,
+                    "r": rate_text(market.funding_rate(rules)),
                     "T": ms(market.next_funding_ns),
                 }
             )

@@ -340,7 +340,10 @@ def _json_list(call: Call, name: str, maximum: int) -> list[Any]:
 
 
 ROUTES: dict[tuple[str, str], Route] = {
-    ("POST", "/fapi/v1/order"): route(place_order, ORDER_PARAMETERS, orders=1),
+    # Placing counts as orders of the account and weighs nothing on the address.
+    ("POST", "/fapi/v1/order"): route(
+        place_order, ORDER_PARAMETERS, weight=0, orders=1
+    ),
     ("POST", "/fapi/v1/order/test"): route(test_order, ORDER_PARAMETERS),
     ("GET", "/fapi/v1/order"): route(query_order, "symbol orderId origClientOrderId"),
     ("DELETE", "/fapi/v1/order"): route(
