@@ -183,6 +183,8 @@ class StandIn:
         return web.json_response(rows)
 
     async def _trades(self, request: web.Request) -> web.Response:
+        if self.http_status != 200:
+            return web.Response(status=self.http_status, text="down")
         ticks = self.ticks.get(request.query["symbol"], [])
         return web.json_response([{"a": tick.trade_id} for tick in ticks[-1:]])
 

@@ -10,14 +10,16 @@ from cryptoquantix.bus.connection import connect, targets_bucket
 from cryptoquantix.bus.messages import (
     FeedStatus,
     MessageDecoder,
+    QuoteMessage,
     StrategyStatus,
     Target,
     TickBatch,
     encode,
 )
-from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Tick
+from cryptoquantix.live import strategy_service
 from cryptoquantix.live.strategy_service import (
     StrategyPlan,
     StrategyRunner,
@@ -122,6 +124,13 @@ class Rig:
             await self.client.publish("ticks.binance.BTCUSDT-PERP", encode(message))
             await asyncio.sleep(0)
         await self.client.flush()
+
+    async def quote(self, time_ns):
+        """The venue's time goes on, though nobody trades."""
+        message = QuoteMessage(
+            "binance", BTC.name, "0.1", "0.001", 0, time_ns, 999, 1, 1001, 1
+        )
+        await self.client.publish("quotes.binance.BTCUSDT-PERP", encode(message))
 
     async def until_closed(self, close_ns, seconds=20):
         async with asyncio.timeout(seconds):
@@ -315,3 +324,76 @@ async def test_a_bus_that_was_away_gets_the_newest_target(tmp_path):
             await one.until_closed(newest, 30)
             assert one.targets[-1].bar_close_ns == newest
             await one.stop()
+
+
+def renumbered(after_ns, trade_id):
+    """The prints after a time, as the ones that follow without a gap."""
+    later = [tick for tick in TICKS if tick.venue_time_ns > after_ns]
+    return [
+        tick._replace(trade_id=trade_id + index) for index, tick in enumerate(later)
+    ]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(strategy_service, "QUIET_NS", NS_PER_SECOND // 10)
+    monkeypatch.setattr(strategy_service, "_QUIET_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(strategy_service, "_QUIET_RETRY_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_quiet_bars_close_by_the_venues_time_and_change_no_target(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        live = TICKS[CUT : CUT + 100]
+        await one.trade(live)
+        await one.until_closed(one.last_close())
+        close_ns = one.last_close() + MINUTE_NS
+        await asyncio.sleep(0.3)
+        assert one.targets[-1].bar_close_ns < close_ns  # its time has not passed
+        for minute in range(3):
+            await one.quote(close_ns + minute * MINUTE_NS + minute)
+            await one.until_closed(close_ns + minute * MINUTE_NS)
+        assert one.targets[-1].bar_close_ns == close_ns + 2 * MINUTE_NS
+        await one.trade(renumbered(close_ns + 5 * MINUTE_NS, live[-1].trade_id + 1))
+        await one.until_closed(one.last_close())
+        expected = plain_run(one.venue)
+        check(one.targets, expected)
+        closes = [target.bar_close_ns for target in one.targets]
+        assert closes == [close for close in expected if close >= closes[0]]
+        assert one.runner.seam.late == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_no_bar_is_closed_by_time_while_a_print_of_it_is_on_its_way(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        live = TICKS[CUT : CUT + 101]
+        await one.trade(live[:-1])
+        await one.until_closed(one.last_close())
+        known = one.targets[-1].bar_close_ns
+        await one.venue.trade("BTCUSDT", live[-1], silent=True)
+        await one.quote(known + 3 * MINUTE_NS)
+        await asyncio.sleep(0.6)
+        assert one.targets[-1].bar_close_ns == known
+        one.venue.ticks["BTCUSDT"].pop()
+        await one.trade([live[-1]])
+        await one.until_closed(known + 3 * MINUTE_NS)
+        await one.trade(renumbered(known + 5 * MINUTE_NS, live[-1].trade_id + 1))
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_venue_that_is_down_closes_no_bar_by_time(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start()
+        await one.trade(TICKS[CUT : CUT + 100])
+        await one.until_closed(one.last_close())
+        known = one.targets[-1].bar_close_ns
+        one.venue.http_status = 503
+        await one.quote(known + 3 * MINUTE_NS)
+        await asyncio.sleep(0.4)
+        assert one.targets[-1].bar_close_ns == known
+        one.venue.http_status = 200
+        await one.until_closed(known + 3 * MINUTE_NS)

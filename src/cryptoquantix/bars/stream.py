@@ -72,6 +72,11 @@ class BarBuilder:
         self._fold(tick.price_ticks, tick.size_lots)
         return bars
 
+    @property
+    def close_ns(self) -> int | None:
+        """When the bar being built closes; None before the first tick."""
+        return None if self._open_ns is None else self._open_ns + self._interval_ns
+
     def advance(self, time_ns: int) -> list[Bar]:
         """
         Return the bars that are closed at ``time_ns``, though no tick said so.

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from cryptoquantix.bars.rule import flat_bar_count, open_time_ns
+from cryptoquantix.bars.rule import HOLE_NS, flat_bar_count, open_time_ns
 from cryptoquantix.bars.stream import BarBuilder
 from cryptoquantix.core.market import Bar, Tick
 
@@ -69,6 +69,7 @@ class BarSeam:
         self._builder: BarBuilder | None = None
         self._steps: tuple[Decimal, Decimal] | None = None
         self._trade_id = -1
+        self._tick_ns = 0  # of the last print that was built into a bar
         self._duplicates_in_row = 0
         self._late = 0
 
@@ -133,9 +134,35 @@ class BarSeam:
         kept, self._kept = self._kept, []
         return [bar for tick in kept for bar in self._build(tick)]
 
+    def is_over(self, time_ns: int) -> bool:
+        """Return whether the live bar's time has passed at the venue's ``time_ns``."""
+        if self.state is not SeamState.LIVE or self._builder is None:
+            return False
+        close_ns = self._builder.close_ns
+        return close_ns is not None and close_ns <= time_ns
+
+    def close_quiet(self, trade_id: int, time_ns: int) -> list[Bar]:
+        """
+        Return the bars that are closed at ``time_ns``, though no print says so.
+
+        Only where ``trade_id``, which the venue called its newest print *after* its
+        time was ``time_ns``, is the last one seen here: then no print of these bars
+        is still to come. After more than a day of silence nothing is closed, because
+        the rule of bars calls that a hole.
+        """
+        if trade_id != self._trade_id or not self.is_over(time_ns):
+            return []
+        assert self._builder is not None, "live"
+        if time_ns - self._tick_ns > HOLE_NS:
+            return []
+        return self._closed(self._builder.advance(time_ns))
+
     def _build(self, tick: Tick) -> list[Bar]:
         assert self._builder is not None, "built only when live"
-        bars = self._builder.add(tick)
+        self._tick_ns = tick.venue_time_ns
+        return self._closed(self._builder.add(tick))
+
+    def _closed(self, bars: list[Bar]) -> list[Bar]:
         if bars:
             self.close_ns = bars[-1].close_time_ns
         return bars

@@ -2,7 +2,9 @@
 Strategies on live bars: ticks to bars to targets on the bus; it places no order.
 
 Each strategy is warmed up from fetched bars and then steps once per closed live bar,
-with the same compiled step as research. Stale data change no target: the last one
+with the same compiled step as research. A bar is closed by the first print after it
+or, in a quiet market, once the venue's time has passed it and the venue itself says
+that nothing was printed since. Stale data change no target: the last one
 stands, and the status says so. Where ticks are missing, the bars of the gap are
 fetched from the venue before the strategy goes on (:mod:`cryptoquantix.live.bar_seam`).
 """
@@ -29,6 +31,7 @@ from cryptoquantix.bus.connection import (
 from cryptoquantix.bus.messages import (
     FeedStatus,
     MessageDecoder,
+    QuoteMessage,
     StrategyStatus,
     Target,
     TickBatch,
@@ -45,6 +48,11 @@ from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.venues.backoff import Backoff
 
+# Prints that are only late are here by then; a tape that plays fast is never so quiet.
+QUIET_NS: Final = 2 * NS_PER_SECOND
+_QUIET_POLL_SECONDS: Final = 0.5
+# A venue that has a newer print than we saw: the feed finds out why, we look again.
+_QUIET_RETRY_SECONDS: Final = 10.0
 FEED_SILENT_NS: Final = 3 * NS_PER_SECOND
 STATUS_SECONDS: Final = 1.0
 _CHUNK_BARS: Final = 2_000
@@ -118,6 +126,12 @@ class StrategyRunner:
         self._stepper = plan.make_stepper()
         self._first_open_ns = last.warmup_from_ns if last is not None else 0
         self._wake = asyncio.Event()
+        self._heard_ns = clock.monotonic_ns()
+        self._quote_ns = 0
+
+    def on_quote(self, quote: QuoteMessage) -> None:
+        """Take the venue's time: quotes go on where trades do not."""
+        self._quote_ns = quote.venue_time_ns
 
     def on_batch(self, batch: TickBatch) -> None:
         """Take prints as they arrive; step on every bar that they close."""
@@ -126,6 +140,7 @@ class StrategyRunner:
         except ArithmeticError:
             self.refused += 1
             return
+        self._heard_ns = self._clock.monotonic_ns()
         add = self.seam.add
         for tick in batch.ticks:
             for bar in add(Tick(*tick), *steps):
@@ -135,7 +150,32 @@ class StrategyRunner:
             self._wake.set()
 
     async def run(self) -> None:
-        """Fetch bars wherever some are missing, for ever; see :meth:`on_batch`."""
+        """Fetch missing bars and close quiet ones, for ever; see :meth:`on_batch`."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fetch_for_ever())
+            group.create_task(self._close_quiet_for_ever())
+
+    async def _close_quiet_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_QUIET_POLL_SECONDS)
+            until_ns = self._quote_ns
+            silent_ns = self._clock.monotonic_ns() - self._heard_ns
+            if silent_ns < QUIET_NS or not self.seam.is_over(until_ns):
+                continue
+            try:
+                newest = await self._history.newest_trade_id()
+            except VenueError as error:
+                _log.debug("newest trade not known", extra={"error": str(error)})
+                await asyncio.sleep(_QUIET_RETRY_SECONDS)
+                continue
+            bars = self.seam.close_quiet(newest, until_ns)
+            for bar in bars:
+                self._step(bar)
+                self._publish(bar)
+            if not bars:
+                await asyncio.sleep(_QUIET_RETRY_SECONDS)
+
+    async def _fetch_for_ever(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -231,6 +271,7 @@ class StrategyService:
         self._client = client
         self._clock = clock
         self._batches = MessageDecoder(TickBatch)
+        self._quotes = MessageDecoder(QuoteMessage)
         self._statuses = MessageDecoder(FeedStatus)
         self._feeds: dict[str, tuple[int, FeedStatus]] = {}
         self._was_stale: dict[str, bool] = {}
@@ -238,9 +279,12 @@ class StrategyService:
     async def run(self) -> None:
         """Subscribe and serve, for ever; cancellation drops what is in flight."""
         by_subject: dict[str, list[StrategyRunner]] = {}
+        by_quotes: dict[str, list[StrategyRunner]] = {}
         for runner in self._runners:
             subject = subjects.ticks(runner.plan.instrument)
             by_subject.setdefault(subject, []).append(runner)
+            subject = subjects.quotes(runner.plan.instrument)
+            by_quotes.setdefault(subject, []).append(runner)
 
         async def on_ticks(message: Msg) -> None:
             batch = self._batches.decode(message.data)
@@ -248,6 +292,14 @@ class StrategyService:
                 for runner in by_subject[message.subject]:
                     runner.on_batch(batch)
 
+        async def on_quote(message: Msg) -> None:
+            quote = self._quotes.decode(message.data)
+            if quote is not None:
+                for runner in by_quotes[message.subject]:
+                    runner.on_quote(quote)
+
+        for subject in by_quotes:
+            await self._client.subscribe(subject, cb=on_quote)
         for subject in by_subject:
             await self._client.subscribe(
                 subject,

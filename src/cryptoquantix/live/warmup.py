@@ -86,6 +86,17 @@ class History:
             bars = await self._older(start_ns, bars[0].open_time_ns) + bars
         return _newest_run(fill_flat(bars, self._interval_ns))[:-1]
 
+    async def newest_trade_id(self) -> int:
+        """
+        Return the id of the venue's newest print of the instrument.
+
+        Raises
+        ------
+        VenueError
+            If it cannot be had.
+        """
+        return await self._rest.newest_trade_id(self._instrument.symbol)
+
     async def _older(self, start_ns: int, end_ns: int) -> list[Bar]:
         """Return the catalog's bars that lead up to ``end_ns`` without a hole."""
         if self._catalog is None:
