@@ -275,35 +275,17 @@ class StrategyService:
         self._statuses = MessageDecoder(FeedStatus)
         self._feeds: dict[str, tuple[int, FeedStatus]] = {}
         self._was_stale: dict[str, bool] = {}
+        self._by_ticks = self._by(subjects.ticks)
+        self._by_quotes = self._by(subjects.quotes)
 
     async def run(self) -> None:
         """Subscribe and serve, for ever; cancellation drops what is in flight."""
-        by_subject: dict[str, list[StrategyRunner]] = {}
-        by_quotes: dict[str, list[StrategyRunner]] = {}
-        for runner in self._runners:
-            subject = subjects.ticks(runner.plan.instrument)
-            by_subject.setdefault(subject, []).append(runner)
-            subject = subjects.quotes(runner.plan.instrument)
-            by_quotes.setdefault(subject, []).append(runner)
-
-        async def on_ticks(message: Msg) -> None:
-            batch = self._batches.decode(message.data)
-            if batch is not None:
-                for runner in by_subject[message.subject]:
-                    runner.on_batch(batch)
-
-        async def on_quote(message: Msg) -> None:
-            quote = self._quotes.decode(message.data)
-            if quote is not None:
-                for runner in by_quotes[message.subject]:
-                    runner.on_quote(quote)
-
-        for subject in by_quotes:
-            await self._client.subscribe(subject, cb=on_quote)
-        for subject in by_subject:
+        for subject in self._by_quotes:
+            await self._client.subscribe(subject, cb=self._on_quote)
+        for subject in self._by_ticks:
             await self._client.subscribe(
                 subject,
-                cb=on_ticks,
+                cb=self._on_ticks,
                 pending_msgs_limit=SUBSCRIPTION_MESSAGES_MAX,
                 pending_bytes_limit=SUBSCRIPTION_BYTES_MAX,
             )
@@ -314,6 +296,27 @@ class StrategyService:
             for runner in self._runners:
                 group.create_task(runner.run())
             group.create_task(self._report())
+
+    def _by(
+        self, subject_of: Callable[[InstrumentId], str]
+    ) -> dict[str, list[StrategyRunner]]:
+        """Return the runners that listen to each subject."""
+        found: dict[str, list[StrategyRunner]] = {}
+        for runner in self._runners:
+            found.setdefault(subject_of(runner.plan.instrument), []).append(runner)
+        return found
+
+    async def _on_ticks(self, message: Msg) -> None:
+        batch = self._batches.decode(message.data)
+        if batch is not None:
+            for runner in self._by_ticks[message.subject]:
+                runner.on_batch(batch)
+
+    async def _on_quote(self, message: Msg) -> None:
+        quote = self._quotes.decode(message.data)
+        if quote is not None:
+            for runner in self._by_quotes[message.subject]:
+                runner.on_quote(quote)
 
     def is_stale(self, venue: Venue) -> bool:
         """Return whether the feed of ``venue`` is silent or not connected."""

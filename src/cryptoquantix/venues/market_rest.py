@@ -2,7 +2,8 @@
 A venue's public REST answers: instruments and bars; no keys, no orders, no retries.
 
 Requests are paced to half of what the venue allows an address (its limits count per
-address, and the other half is for those who act), and each has a deadline.
+address, and the other half is for those who act), none is made while the venue limits
+us, and each has a deadline.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class MarketRest:
         self._clock = clock
         self._budget = _WEIGHT_BURST
         self._budget_monotonic_ns = clock.monotonic_ns()
+        self._closed_until_ns = self._budget_monotonic_ns
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -147,6 +149,7 @@ class MarketRest:
     async def _get(self, path: str, query: dict[str, str], *, weight: int = 1) -> bytes:
         assert self._session is not None, "used inside `async with`"
         await self._pace(weight)
+        self._heed_limit(path)
         url = self._base_url + path
         try:
             async with self._session.get(url, params=query) as answer:
@@ -167,13 +170,28 @@ class MarketRest:
         text = body[:200].decode(errors="replace")
         msg = f"{venue} refused {path} with HTTP {status}: {text}"
         if status in {418, 429}:
-            seconds = int(after) if after.isdigit() else 60
-            return RateLimited(
-                msg, venue=venue, request=path, delay_ns=seconds * NS_PER_SECOND
-            )
+            delay_ns = (int(after) if after.isdigit() else 60) * NS_PER_SECOND
+            until_ns = self._clock.monotonic_ns() + delay_ns
+            self._closed_until_ns = max(self._closed_until_ns, until_ns)
+            return RateLimited(msg, venue=venue, request=path, delay_ns=delay_ns)
         if status >= 500:
             return VenueUnavailable(msg, venue=venue, request=path)
         return VenueError(msg, venue=venue, request=path)
+
+    def _heed_limit(self, path: str) -> None:
+        """
+        Ask nothing while the venue wants to be left alone.
+
+        Asking on lengthens a ban, and a ban is of the address: it would also hit
+        those who close positions.
+        """
+        delay_ns = self._closed_until_ns - self._clock.monotonic_ns()
+        if delay_ns > 0:
+            seconds = delay_ns / NS_PER_SECOND
+            msg = f"{self.venue.value} limits our rate: not asked for {seconds:.0f} s"
+            raise RateLimited(
+                msg, venue=self.venue.value, request=path, delay_ns=delay_ns
+            )
 
     async def _pace(self, weight: int) -> None:
         now_ns = self._clock.monotonic_ns()
