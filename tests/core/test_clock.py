@@ -1,5 +1,7 @@
 """The manual clock moves only when told; the system clock only forward."""
 
+import time
+
 import pytest
 
 from cryptoquantix.core.clock import ManualClock, SystemClock
@@ -26,3 +28,8 @@ def test_the_system_clock_is_monotonic():
     clock = SystemClock()
     assert clock.monotonic_ns() <= clock.monotonic_ns()
     assert clock.time_ns() > 1_700_000_000_000_000_000
+
+
+def test_a_suspended_machine_ages_what_was_known_before(monkeypatch):
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda which: which)
+    assert SystemClock().monotonic_ns() == time.CLOCK_BOOTTIME

@@ -1,4 +1,4 @@
-"""What the venue asks of those who ask it for bars: to be left alone when it says so."""
+"""A venue that limits us is left alone for as long as it says."""
 
 from __future__ import annotations
 

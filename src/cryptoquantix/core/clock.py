@@ -15,6 +15,9 @@ NS_PER_SECOND = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_DAY = 86_400 * NS_PER_SECOND
 
+# CLOCK_MONOTONIC stands still in a suspended machine.
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """What any part that needs the time is given."""
@@ -36,8 +39,13 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds since an arbitrary start; never steps back."""
-        return time.monotonic_ns()
+        """
+        Return nanoseconds since an arbitrary start; never steps back.
+
+        It goes on while the machine sleeps: a permit or a reading from before a
+        suspend is old after it.
+        """
+        return time.clock_gettime_ns(_MONOTONIC)
 
 
 class ManualClock:
