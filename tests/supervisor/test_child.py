@@ -72,6 +72,18 @@ async def test_a_settings_error_is_reported_in_its_own_words(tmp_path) -> None:
         assert one.state.note == "stopped: no key for binance"
 
 
+async def test_a_child_that_cannot_be_started_waits_and_its_siblings_run_on(tmp_path):
+    folder = tmp_path / "logs"
+    folder.write_text("in the way")
+    one_spec = spec_of(tmp_path, "one", SLEEP, log=folder / "one.log")
+    async with running(one_spec, spec_of(tmp_path, "two", SLEEP)) as (one, two):
+        await until(lambda: one.state.restarts >= 2 and two.ready.is_set())
+        assert "cannot be started" in one.state.note
+        folder.unlink()
+        await until(one.ready.is_set)
+        assert two.state.restarts == 0
+
+
 async def test_a_command_that_is_not_there_is_one_sentence(tmp_path) -> None:
     spec = spec_of(tmp_path, "one", "", command=("/no/such/program",))
     async with running(spec) as (one,):

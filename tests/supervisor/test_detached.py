@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -182,5 +183,20 @@ async def test_stop_ends_it(tmp_path) -> None:
         await watched.stop()
         assert watched.state.condition is Condition.STOPPED
         wait_for(lambda: identify(pid) is None)
+    finally:
+        case.end_all()
+
+
+async def test_one_that_cannot_be_started_is_tried_again(tmp_path) -> None:
+    case = Case(tmp_path)
+    folder = tmp_path / "logs"
+    folder.write_text("in the way")
+    case.spec = replace(case.spec, log=folder / "log")
+    try:
+        async with case.watched() as detached:
+            await until(lambda: detached.state.restarts >= 2)
+            assert "cannot be started" in detached.state.note
+            folder.unlink()
+            await until(detached.ready.is_set)
     finally:
         case.end_all()

@@ -68,7 +68,11 @@ class Child:
         try:
             while True:
                 started_ns = self._clock.monotonic_ns()
-                code, sentence = await self._run_once()
+                try:
+                    code, sentence = await self._run_once()
+                except OSError as error:
+                    # A full disk or no memory: this one waits, the others run on.
+                    code, sentence = None, f"it cannot be started: {error.strerror}"
                 ran = (self._clock.monotonic_ns() - started_ns) / NS_PER_SECOND
                 failures = self._policy.failures_after(failures, ran)
                 self.state.restarts += 1
@@ -78,7 +82,7 @@ class Child:
             await self._end()
             self._change(Condition.STOPPED)
 
-    async def _run_once(self) -> tuple[int, str]:
+    async def _run_once(self) -> tuple[int | None, str]:
         """Start it, watch it, return its exit code and last sentence."""
         spec = self.spec
         spec.log.parent.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,7 @@ class Detached:
         self._hung_ns = int(hung_seconds * NS_PER_SECOND)
         self._process: ProcessId | None = None
         self._log_offset = 0
+        self._start_failure = ""
 
     async def run(self) -> None:
         """Watch for ever; cancellation leaves the service running."""
@@ -78,7 +79,7 @@ class Detached:
             self._process = await asyncio.to_thread(listener, self._port)
             self._change(Condition.STARTING, note="adopted: it was already running")
         else:
-            await self._start()
+            await self._try_start()
         while True:
             started_ns = self._clock.monotonic_ns()
             said = await self._watch()
@@ -88,7 +89,7 @@ class Detached:
             self.state.restarts += 1
             self._change(Condition.WAITING, note=exit_text(None, said))
             await asyncio.sleep(self._policy.delay_seconds(failures))
-            await self._start()
+            await self._try_start()
 
     async def stop(self) -> None:
         """End the service itself; call it after cancelling `run`."""
@@ -96,6 +97,15 @@ class Detached:
             await self._process.end(self.spec.stop_seconds)
         self._process = None
         self._change(Condition.STOPPED)
+
+    async def _try_start(self) -> None:
+        """Start it; where that fails, say so, and leave the next try to `run`."""
+        self._start_failure = ""
+        try:
+            await self._start()
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or "the launcher did not answer"
+            self._start_failure = f"it cannot be started: {why}"
 
     async def _start(self) -> None:
         spec = self.spec
@@ -131,6 +141,8 @@ class Detached:
                 seconds = self._hung_ns / NS_PER_SECOND
                 return f"it was not healthy for {seconds:.0f} s and was killed"
             await self._pause()
+        if self._start_failure:
+            return self._start_failure
         return last_sentence(self.spec.log, self._log_offset)
 
     async def _pause(self) -> None:
