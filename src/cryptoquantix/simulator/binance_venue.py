@@ -40,7 +40,9 @@ class BinanceVenue(SimulatedVenue):
             is_lenient=is_lenient,
             is_limited=is_limited,
         )
-        self.streams = BinanceStreams(self.wire.state, is_lenient=is_lenient)
+        self.streams = BinanceStreams(
+            self.wire.state, is_lenient=is_lenient, is_limited=is_limited
+        )
 
     def answer(self, request: Request, time_ns: int) -> Response:
         """Carry out one REST request; never raises for bad input."""
@@ -64,9 +66,8 @@ class BinanceVenue(SimulatedVenue):
         self, subscriber: messages.Subscriber, text: str | bytes, time_ns: int
     ) -> None:
         """Carry out one WebSocket message."""
-        del time_ns
         assert isinstance(subscriber, Subscriber), f"{subscriber!r} is another venue's"
-        self.streams.receive(subscriber, text)
+        self.streams.receive(subscriber, text, time_ns)
 
     def on_leave(self, subscriber: messages.Subscriber, time_ns: int) -> None:
         """Forget a subscriber whose connection is gone."""

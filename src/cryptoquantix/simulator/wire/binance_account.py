@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from cryptoquantix.simulator.accounts import LEVERAGE_MAX
+from cryptoquantix.simulator.accounts import LEVERAGE_MAX, Leg
 from cryptoquantix.simulator.clearing import AccountMargin
 from cryptoquantix.simulator.listing import BRACKETS, money_text
 from cryptoquantix.simulator.market import Market
@@ -100,19 +100,29 @@ def _asset(call: Call, margin: AccountMargin) -> Json:
 
 
 def _views(call: Call, *, active: bool) -> list[PositionView]:
-    """Return positions by symbol, with ``active`` only those held or ordered."""
+    """
+    Return positions by symbol and leg, with ``active`` only those held or ordered.
+
+    Without, a symbol has only BOTH in one-way mode, and all three in hedge mode.
+    """
     clearing = call.exchange.clearing
     account = clearing.accounts[call.account_id]
 
-    def is_active(market: Market) -> bool:
-        return bool(account.size_lots(market.listing.symbol)) or any(
-            o.account_id == account.id for o in market.open_orders.values()
+    def is_active(market: Market, leg: Leg) -> bool:
+        return bool(account.size_lots(market.listing.symbol, leg)) or any(
+            o.account_id == account.id and o.request.leg is leg
+            for o in market.open_orders.values()
         )
 
+    def legs(symbol: str) -> tuple[Leg, ...]:
+        is_whole = not active and account.is_hedged(symbol)
+        return tuple(Leg) if is_whole else account.legs(symbol)
+
     return [
-        PositionView(clearing, account, market)
+        PositionView(clearing, account, market, leg)
         for market in call.markets()
-        if not active or is_active(market)
+        for leg in legs(market.listing.symbol)
+        if not active or is_active(market, leg)
     ]
 
 

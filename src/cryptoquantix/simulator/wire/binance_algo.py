@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import AlgoOrder, AlgoRequest, OrderRequest
@@ -20,6 +22,8 @@ from cryptoquantix.simulator.wire.binance_trading import (
     CONDITIONAL_TYPES,
     check_unsupported,
     generated_id,
+    read_leg,
+    read_self_trade,
     read_side,
     read_time_in_force,
 )
@@ -47,7 +51,12 @@ def _read_algo(call: Call) -> AlgoRequest:
         raise BinanceError(-1116, "Invalid orderType.")
     check_unsupported(parameters)
     side = read_side(parameters)
-    order = _read_child(call, market, kind, side)
+    leg = read_leg(call, market.listing.symbol)
+    order = replace(
+        _read_child(call, market, kind, side),
+        leg=leg,
+        self_trade=read_self_trade(parameters),
+    )
     trigger, callback_bps, activation = _read_trigger(parameters, market, kind, side)
     # A stop buys above and sells below; a take-profit the other way round.
     is_profit = kind.startswith("TAKE_PROFIT")

@@ -6,20 +6,25 @@ from cryptoquantix.simulator.listing import money_text
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
     FundsChanged,
+    LeverageChanged,
     OrderChanged,
     VenueEvent,
 )
 from cryptoquantix.simulator.wire.binance_payloads import (
-    SELF_TRADE_MODE,
     TIME_IN_FORCE,
     Json,
     average_price,
     break_even_price,
     entry_price,
+    leg_text,
     ms,
+    self_trade_text,
     shown_trigger,
     side_text,
 )
+
+# The core's reasons that the venue has another word for.
+REASONS = {"MODE": "ADJUSTMENT"}
 
 
 def user_event(event: VenueEvent, coin: str) -> Json | None:
@@ -30,6 +35,8 @@ def user_event(event: VenueEvent, coin: str) -> Json | None:
         return account_update(event, coin)
     if isinstance(event, AlgoChanged):
         return algo_update(event)
+    if isinstance(event, LeverageChanged):
+        return account_config_update(event)
     return None
 
 
@@ -71,13 +78,13 @@ def order_trade_update(event: OrderChanged) -> Json:
         "R": request.is_reduce_only,
         "wt": request.working_type,
         "ot": request.original_type or request.order_type,
-        "ps": "BOTH",
+        "ps": leg_text(request.leg),
         "cp": request.is_close_position,
         "rp": money_text(fill.realized_units) if fill else "0",
         "pP": False,
         "si": 0,
         "ss": 0,
-        "V": SELF_TRADE_MODE,
+        "V": self_trade_text(request),
         "pm": "NONE",
         "gtd": 0,
     }
@@ -96,7 +103,7 @@ def account_update(event: FundsChanged, coin: str) -> Json:
         "E": at,
         "T": at,
         "a": {
-            "m": event.reason,
+            "m": REASONS.get(event.reason, event.reason),
             "B": [{"a": coin, "wb": wallet, "cw": wallet, "bc": change}],
             "P": [
                 {
@@ -108,13 +115,20 @@ def account_update(event: FundsChanged, coin: str) -> Json:
                     "up": money_text(held.unrealized_units(mark)),
                     "mt": "cross",
                     "iw": "0",
-                    "ps": "BOTH",
+                    "ps": leg_text(held.leg),
                     "ma": coin,
                 }
                 for held, mark in event.holdings
             ],
         },
     }
+
+
+def account_config_update(event: LeverageChanged) -> Json:
+    """Return ACCOUNT_CONFIG_UPDATE; a changed position mode is told to nobody."""
+    at = ms(event.time_ns)
+    changed = {"s": event.symbol, "l": event.leverage}
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "E": at, "T": at, "ac": changed}
 
 
 def algo_update(event: AlgoChanged) -> Json:
@@ -133,7 +147,7 @@ def algo_update(event: AlgoChanged) -> Json:
             "o": order.original_type,
             "s": listing.symbol,
             "S": side_text(order.side),
-            "ps": "BOTH",
+            "ps": leg_text(order.leg),
             "f": TIME_IN_FORCE[order.time_in_force],
             "q": listing.size_text(order.size_lots),
             "X": algo.status.value,
@@ -143,7 +157,7 @@ def algo_update(event: AlgoChanged) -> Json:
             "act": order.order_type,
             "tp": listing.price_text(shown_trigger(algo)),
             "p": listing.price_text(order.price_ticks or 0),
-            "V": SELF_TRADE_MODE,
+            "V": self_trade_text(order),
             "wt": request.working_type,
             "pm": "NONE",
             "cp": order.is_close_position,

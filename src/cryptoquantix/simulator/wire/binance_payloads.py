@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cryptoquantix.core.order import Side, TimeInForce
-from cryptoquantix.simulator.accounts import Account, Holding, bracket_of
+from cryptoquantix.simulator.accounts import Account, Holding, Leg, bracket_of
 from cryptoquantix.simulator.clearing import Clearing, open_order_values
 from cryptoquantix.simulator.history import NS_PER_MINUTE, HistoryBar
 from cryptoquantix.simulator.listing import (
@@ -16,7 +16,13 @@ from cryptoquantix.simulator.listing import (
 )
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.matching import UNBOUNDED_TICKS
-from cryptoquantix.simulator.orders import AlgoOrder, FillDetail, VenueOrder
+from cryptoquantix.simulator.orders import (
+    AlgoOrder,
+    FillDetail,
+    OrderRequest,
+    VenueOrder,
+)
+from cryptoquantix.simulator.rules import SelfTrade
 
 type Json = dict[str, Any]
 
@@ -26,7 +32,13 @@ TIME_IN_FORCE = {
     TimeInForce.FOK: "FOK",
     TimeInForce.POST_ONLY: "GTX",
 }
-SELF_TRADE_MODE = "EXPIRE_MAKER"
+SELF_TRADE_MODES = {
+    "NONE": SelfTrade.ALLOW,
+    "EXPIRE_MAKER": SelfTrade.CANCEL_MAKER,
+    "EXPIRE_TAKER": SelfTrade.CANCEL_TAKER,
+    "EXPIRE_BOTH": SelfTrade.CANCEL_BOTH,
+}
+_SELF_TRADE_TEXT = {mode: text for text, mode in SELF_TRADE_MODES.items()}
 
 
 def ms(time_ns: int) -> int:
@@ -37,6 +49,17 @@ def ms(time_ns: int) -> int:
 def side_text(side: Side) -> str:
     """Return BUY or SELL."""
     return "BUY" if side is Side.BUY else "SELL"
+
+
+def leg_text(leg: Leg) -> str:
+    """Return BOTH, LONG or SHORT."""
+    return leg.value.upper()
+
+
+def self_trade_text(request: OrderRequest) -> str:
+    """Return an order's self-trade prevention mode, the venue's own without one."""
+    mode = request.self_trade
+    return _SELF_TRADE_TEXT[mode] if mode else "EXPIRE_MAKER"
 
 
 def average_price(order: VenueOrder) -> str:
@@ -64,13 +87,13 @@ def order_core(order: VenueOrder) -> Json:
         "reduceOnly": request.is_reduce_only,
         "closePosition": request.is_close_position,
         "side": side_text(request.side),
-        "positionSide": "BOTH",
+        "positionSide": leg_text(request.leg),
         "stopPrice": listing.price_text(request.stop_price_ticks),
         "workingType": request.working_type,
         "priceProtect": False,
         "origType": request.original_type or request.order_type,
         "priceMatch": "NONE",
-        "selfTradePreventionMode": SELF_TRADE_MODE,
+        "selfTradePreventionMode": self_trade_text(request),
         "goodTillDate": 0,
     }
 
@@ -109,7 +132,7 @@ def user_trade(fill: FillDetail) -> Json:
         "commission": money_text(fill.fee_units),
         "commissionAsset": listing.quote,
         "time": ms(fill.time_ns),
-        "positionSide": "BOTH",
+        "positionSide": leg_text(order.request.leg),
         "buyer": is_buy,
         "maker": fill.is_maker,
     }
@@ -125,14 +148,14 @@ def algo_core(algo: AlgoOrder) -> Json:
         "orderType": order.original_type,
         "symbol": listing.symbol,
         "side": side_text(order.side),
-        "positionSide": "BOTH",
+        "positionSide": leg_text(order.leg),
         "timeInForce": TIME_IN_FORCE[order.time_in_force],
         "quantity": listing.size_text(order.size_lots),
         "algoStatus": algo.status.value,
         "triggerPrice": listing.price_text(shown_trigger(algo)),
         "price": listing.price_text(order.price_ticks or 0),
         "icebergQuantity": None,
-        "selfTradePreventionMode": SELF_TRADE_MODE,
+        "selfTradePreventionMode": self_trade_text(order),
         "workingType": request.working_type,
         "priceMatch": "NONE",
         "closePosition": order.is_close_position,
@@ -207,16 +230,23 @@ def liquidation_price(clearing: Clearing, account: Account, held: Holding) -> st
 
 
 class PositionView:
-    """One symbol of an account, with every figure a position payload needs."""
+    """One position of an account, with every figure a position payload needs."""
 
-    def __init__(self, clearing: Clearing, account: Account, market: Market) -> None:
+    def __init__(
+        self,
+        clearing: Clearing,
+        account: Account,
+        market: Market,
+        leg: Leg = Leg.BOTH,
+    ) -> None:
         self.market = market
         self.account = account
         self.clearing = clearing
         listing = market.listing
-        self.held = account.held(listing.symbol) or Holding(listing)
-        self.margin = clearing.symbol_margin(account, listing.symbol)
-        self.orders = open_order_values(market, account.id)
+        self.held = account.held(listing.symbol, leg) or Holding(listing, leg)
+        self.leg = leg_text(leg)
+        self.margin = clearing.leg_margin(account, listing.symbol, leg)
+        self.orders = open_order_values(market, account.id, leg)
         self.unrealized = self.held.unrealized_units(market.mark_ticks)
         self.notional = self.held.sign * self.held.notional_units(market.mark_ticks)
 
@@ -230,7 +260,7 @@ class PositionView:
         listing, held = self.market.listing, self.held
         return {
             "symbol": listing.symbol,
-            "positionSide": "BOTH",
+            "positionSide": self.leg,
             "positionAmt": listing.size_text(held.size_lots),
             "entryPrice": entry_price(held),
             "breakEvenPrice": break_even_price(held),
@@ -268,7 +298,7 @@ class PositionView:
             "marginType": "cross",
             "isolatedMargin": "0.00000000",
             "isAutoAddMargin": "false",
-            "positionSide": "BOTH",
+            "positionSide": self.leg,
             "notional": money_text(self.notional),
             "isolatedWallet": "0",
             "updateTime": ms(held.update_time_ns),
@@ -279,7 +309,7 @@ class PositionView:
         listing, held = self.market.listing, self.held
         return {
             "symbol": listing.symbol,
-            "positionSide": "BOTH",
+            "positionSide": self.leg,
             "positionAmt": listing.size_text(held.size_lots),
             "unrealizedProfit": money_text(self.unrealized),
             "isolatedMargin": "0",
@@ -308,7 +338,7 @@ class PositionView:
             "maxNotional": max_notional(leverage),
             "bidNotional": money_text(self.orders.buy_units),
             "askNotional": money_text(self.orders.sell_units),
-            "positionSide": "BOTH",
+            "positionSide": self.leg,
             "positionAmt": listing.size_text(held.size_lots),
             "notional": money_text(self.notional),
             "isolatedWallet": "0",

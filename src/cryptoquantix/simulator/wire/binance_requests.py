@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from cryptoquantix.simulator.accounts import Account
 from cryptoquantix.simulator.conditional import ConditionalExchange
 from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.market import Market
@@ -145,9 +146,10 @@ def parse_parameters(query: str, body: str) -> dict[str, str]:
 def _fields(source: str) -> list[tuple[str, str]]:
     """Return a form's fields; nearly always nothing in it is escaped."""
     if _PLAIN_FORM.fullmatch(source):
-        found = [tuple(field.split("=")) for field in source.split("&")]
+        parts = (field.partition("=") for field in source.split("&"))
+        found = [(name, value) for name, _, value in parts]
         if len(found) <= PARAMETERS_MAX:
-            return found  # type: ignore[return-value] - the pattern has one "=" each
+            return found
     try:
         return parse_qsl(source, keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
     except ValueError:
@@ -221,6 +223,11 @@ class Call:
     def exchange(self) -> ConditionalExchange:
         """The venue's core."""
         return self.state.exchange
+
+    @property
+    def account(self) -> Account:
+        """The account the key opens."""
+        return self.exchange.clearing.accounts[self.account_id]
 
     @property
     def time_ms(self) -> int:

@@ -8,6 +8,7 @@ Every message is a frame of its own; the server may write many at once. Trade ti
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,8 @@ from cryptoquantix.simulator.wire.binance_requests import VenueState
 from cryptoquantix.simulator.wire.frames import text_frame
 
 STREAMS_MAX = 1_024
+MESSAGES_PER_SECOND = 10
+CLOSE_TOO_MANY = 1008  # policy violation
 _STREAM = re.compile(
     r"(?P<symbol>[a-z0-9_]{1,30})@(?:"
     r"(?P<plain>aggTrade|bookTicker)"
@@ -45,12 +48,13 @@ _STREAM = re.compile(
 class Subscriber(messages.Subscriber):
     """One connection and what it wants."""
 
-    __slots__ = ("is_combined", "streams")
+    __slots__ = ("is_combined", "received", "streams")
 
     def __init__(self, *, is_combined: bool) -> None:
         super().__init__()
         self.is_combined = is_combined
         self.streams: set[str] = set()
+        self.received: deque[int] = deque(maxlen=MESSAGES_PER_SECOND)
 
 
 class _Topic:
@@ -86,8 +90,11 @@ def send(stream: str, payload: bytes, subscribers: Iterable[Subscriber]) -> None
 class BinanceStreams:
     """Who listens to what, and the messages for them."""
 
-    def __init__(self, state: VenueState, *, is_lenient: bool = False) -> None:
+    def __init__(
+        self, state: VenueState, *, is_lenient: bool = False, is_limited: bool = True
+    ) -> None:
         self._state = state
+        self._is_limited = is_limited
         self._is_lenient = is_lenient
         self._topics: dict[str, _Topic] = {}
         self._trades: dict[str, _Topic] = {}
@@ -132,8 +139,22 @@ class BinanceStreams:
         for stream in list(subscriber.streams):
             self.unsubscribe(subscriber, stream)
 
-    def receive(self, subscriber: Subscriber, text: str | bytes) -> None:
-        """Carry out one message of a client and queue the answer."""
+    def receive(self, subscriber: Subscriber, text: str | bytes, time_ns: int) -> None:
+        """
+        Carry out one message of a client and queue the answer.
+
+        The eleventh within a second is not answered: it ends the connection.
+        """
+        received = subscriber.received
+        is_hasty = (
+            len(received) == MESSAGES_PER_SECOND
+            and time_ns - received[0] < 1_000_000_000
+        )
+        received.append(time_ns)
+        if is_hasty and self._is_limited:
+            subscriber.close_code = CLOSE_TOO_MANY
+        if subscriber.close_code is not None:
+            return
         try:
             message = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 
 from cryptoquantix.core.order import Side, TimeInForce
+from cryptoquantix.simulator.accounts import Leg
 from cryptoquantix.simulator.orders import OrderRequest, VenueOrder
 from cryptoquantix.simulator.refusals import CommandRefusedError
+from cryptoquantix.simulator.rules import SelfTrade
 from cryptoquantix.simulator.wire.binance_errors import BinanceError, binance_error
 from cryptoquantix.simulator.wire.binance_payloads import (
+    SELF_TRADE_MODES,
     Json,
     order_query,
     order_result,
@@ -52,24 +55,48 @@ UNSUPPORTED = BinanceError(-1020, "This operation is not supported.")
 
 def check_unsupported(parameters: Parameters) -> None:
     """
-    Refuse what the venue offers and this simulator does not.
+    Refuse what the venue offers and this simulator does not, with -1020.
+
+    Price matching (the venue picks the price), orders good till a date and price
+    protection: no client of ours sends them, and to take and ignore them would be
+    worse than to refuse.
+    """
+    if (
+        parameters.text("priceMatch", "NONE") != "NONE"
+        or parameters.text("timeInForce", "GTC") == "GTD"
+        or parameters.flag("priceProtect")
+    ):
+        raise BinanceError(UNSUPPORTED.code, UNSUPPORTED.text)
+
+
+def read_leg(call: Call, symbol: str) -> Leg:
+    """
+    Return which position an order is for.
 
     Raises
     ------
     BinanceError
-        -4061 for a position side (hedge mode is off), -1020 for the rest.
+        -4061 where position side and position mode do not agree, -1106 for
+        ``reduceOnly`` in hedge mode, which has none.
     """
-    if parameters.text("positionSide", "BOTH") != "BOTH":
+    parameters = call.parameters
+    side = parameters.choice("positionSide", {"BOTH", "LONG", "SHORT"}, "BOTH")
+    leg = Leg(side.lower())
+    if leg not in call.account.legs(symbol):
         msg = "Order's position side does not match user's setting."
         raise BinanceError(-4061, msg)
-    modes = {"NONE", "EXPIRE_MAKER"}
-    if (
-        parameters.text("priceMatch", "NONE") != "NONE"
-        or parameters.text("timeInForce", "GTC") == "GTD"
-        or parameters.text("selfTradePreventionMode", "NONE") not in modes
-        or parameters.flag("priceProtect")
-    ):
-        raise BinanceError(UNSUPPORTED.code, UNSUPPORTED.text)
+    if leg is not Leg.BOTH and parameters.values.get("reduceOnly"):
+        raise BinanceError(-1106, "Parameter 'reduceonly' sent when not required.")
+    return leg
+
+
+def read_self_trade(parameters: Parameters) -> SelfTrade | None:
+    """Return what shall happen where an order meets one of the same account."""
+    text = parameters.text("selfTradePreventionMode", "")
+    if text and text not in SELF_TRADE_MODES:
+        msg = "Data sent for parameter 'selfTradePreventionMode' is not valid."
+        raise BinanceError(-1130, msg)
+    return SELF_TRADE_MODES.get(text)
 
 
 def read_side(parameters: Parameters) -> Side:
@@ -102,6 +129,7 @@ def read_order(call: Call) -> OrderRequest:
     if order_type not in {"LIMIT", "MARKET"}:
         raise BinanceError(-1116, "Invalid orderType.")
     check_unsupported(parameters)
+    leg = read_leg(call, market.listing.symbol)
     if parameters.flag("closePosition"):
         raise BinanceError(-4136, "Target strategy invalid for orderType MARKET")
     side = read_side(parameters)
@@ -122,6 +150,8 @@ def read_order(call: Call) -> OrderRequest:
         time_in_force=time_in_force,
         order_type=order_type,
         is_reduce_only=parameters.flag("reduceOnly"),
+        leg=leg,
+        self_trade=read_self_trade(parameters),
     )
 
 
