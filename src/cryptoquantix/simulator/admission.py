@@ -2,50 +2,67 @@
 
 from __future__ import annotations
 
-from cryptoquantix.core.order import Side, TimeInForce
+from cryptoquantix.core.order import TimeInForce
 from cryptoquantix.simulator.accounts import OpenOrders
 from cryptoquantix.simulator.clearing import Clearing
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.matching import BookOrder
 from cryptoquantix.simulator.orders import OrderRequest, VenueOrder
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
-
-ORDERS_OPEN_MAX = 200
-MARKET_BOUND_PERCENT = 5  # a market order trades within 5 % of mark, then expires
-LIMIT_BAND_PERCENT = 10  # a limit order may be at most 10 % through the mark
+from cryptoquantix.simulator.rules import PostOnly, VenueRules
 
 
 def admissible_lots(
     clearing: Clearing, account_id: int, market: Market, request: OrderRequest
 ) -> int:
     """Return the size an order may have: a reduce-only one the position at most."""
-    listing = market.listing
+    account, listing = clearing.accounts[account_id], market.listing
+    if request.leg not in account.legs(listing.symbol):
+        raise CommandRefusedError(Refusal.POSITION_SIDE)
     is_market = request.price_ticks is None
     limit = listing.market_size_max_lots if is_market else listing.size_max_lots
-    if request.size_lots > limit:
-        raise CommandRefusedError(Refusal.SIZE_MAX)
-    if not request.is_reduce_only:
+    check_size(market, request.size_lots, limit)
+    if not request.reduces:
         return request.size_lots
-    position = clearing.accounts[account_id].size_lots(listing.symbol)
+    position = account.size_lots(listing.symbol, request.leg)
     if position * request.side.sign >= 0:
         raise CommandRefusedError(Refusal.REDUCE_ONLY)
+    if request.size_lots > abs(position) and not request.is_reduce_only:
+        raise CommandRefusedError(Refusal.REDUCE_ONLY)
     return min(request.size_lots, abs(position))
+
+
+def check_size(market: Market, size_lots: int, size_max_lots: int) -> None:
+    """Refuse a size outside the instrument's limits."""
+    listing = market.listing
+    if size_lots < listing.size_min_lots:
+        raise CommandRefusedError(
+            Refusal.SIZE_MIN, listing.size_text(listing.size_min_lots)
+        )
+    if size_lots > size_max_lots:
+        raise CommandRefusedError(Refusal.SIZE_MAX)
 
 
 def bound_ticks(market: Market, request: OrderRequest) -> int:
     """Return the worst price an order may trade at; refuse a price too far."""
     mark, sign = market.mark_ticks, request.side.sign
     if request.price_ticks is None:
-        percent = 100 + sign * MARKET_BOUND_PERCENT
-        bound = max(1, mark * percent // 100)
+        bound = max(1, int(mark * (1 + sign * market.listing.market_band)))
         return max(bound, mark + 1) if sign > 0 else min(bound, max(1, mark - 1))
-    limit = mark * (100 + sign * LIMIT_BAND_PERCENT)
-    if sign * request.price_ticks * 100 > sign * limit:
+    check_price(market, sign, request.price_ticks)
+    return request.price_ticks
+
+
+def check_price(market: Market, sign: int, price_ticks: int) -> None:
+    """Refuse a limit price too far through the mark."""
+    band = market.listing.limit_band
+    # Scaled by the denominator: the comparison is exact and without fractions.
+    limit = market.mark_ticks * (band.denominator + sign * band.numerator)
+    if sign * price_ticks * band.denominator > sign * limit:
         refusal = Refusal.PRICE_HIGH if sign > 0 else Refusal.PRICE_LOW
         raise CommandRefusedError(
-            refusal, market.listing.price_text(max(1, limit // 100))
+            refusal, market.listing.price_text(max(1, limit // band.denominator))
         )
-    return request.price_ticks
 
 
 def check_entry(
@@ -58,45 +75,69 @@ def check_entry(
     bound: int,
 ) -> None:
     """Refuse an order that may not enter; nothing has changed then."""
-    if len(market.open_orders) >= ORDERS_OPEN_MAX:
+    rules = clearing.rules
+    own = sum(o.account_id == account_id for o in market.open_orders.values())
+    if own >= rules.orders_open_max:
         raise CommandRefusedError(Refusal.TOO_MANY_ORDERS)
-    sign = request.side.sign
-    if request.time_in_force is TimeInForce.POST_ONLY and market.book.crosses(
-        sign, bound
-    ):
-        raise CommandRefusedError(Refusal.POST_ONLY)
-    if request.time_in_force is TimeInForce.FOK:
-        probe = BookOrder(0, account_id, sign, price_ticks=bound, size_lots=size_lots)
-        if market.book.fillable_lots(probe) < size_lots:
-            raise CommandRefusedError(Refusal.FOK)
-    if not request.is_reduce_only:
+    _check_matching(
+        rules, account_id, market, request, size_lots=size_lots, bound=bound
+    )
+    if not request.reduces:
         price = request.price_ticks or market.mark_ticks
         _check_value(
             clearing,
             account_id,
             market,
-            request.side,
+            request,
             price_ticks=price,
             size_lots=size_lots,
         )
+
+
+def _check_matching(
+    rules: VenueRules,
+    account_id: int,
+    market: Market,
+    request: OrderRequest,
+    *,
+    size_lots: int,
+    bound: int,
+) -> None:
+    """Refuse what the book as it is now does not allow."""
+    sign = request.side.sign
+    crosses = market.book.crosses(sign, bound)
+    post_only = request.post_only or rules.post_only
+    is_post_only = request.time_in_force is TimeInForce.POST_ONLY
+    if is_post_only and crosses and post_only is not PostOnly.CANCEL:
+        raise CommandRefusedError(Refusal.POST_ONLY)
+    is_market = request.price_ticks is None
+    if is_market and (market.is_band_shut or not crosses):
+        is_thin = market.book.best_ticks(-sign) is None
+        if market.is_band_shut or (rules.market_band_refuses and not is_thin):
+            raise CommandRefusedError(Refusal.MARKET_BAND)
+    if request.time_in_force is TimeInForce.FOK and rules.fill_or_kill_refuses:
+        probe = BookOrder(0, account_id, sign, price_ticks=bound, size_lots=size_lots)
+        self_trade = request.self_trade or rules.self_trade
+        if market.book.fillable_lots(probe, self_trade) < size_lots:
+            raise CommandRefusedError(Refusal.FOK)
 
 
 def _check_value(
     clearing: Clearing,
     account_id: int,
     market: Market,
-    side: Side,
+    request: OrderRequest,
     *,
     price_ticks: int,
     size_lots: int,
 ) -> None:
     listing = market.listing
     value = listing.value_units(price_ticks, size_lots)
-    if value < listing.notional_min_units:
+    if listing.quote_units(price_ticks, size_lots) < listing.notional_min_units:
         raise CommandRefusedError(Refusal.NOTIONAL, str(listing.notional_min))
-    extra = OpenOrders(value, 0) if side.sign > 0 else OpenOrders(0, value)
+    extra = OpenOrders(value, 0) if request.side.sign > 0 else OpenOrders(0, value)
     account = clearing.accounts[account_id]
-    if not clearing.can_afford(account, listing.symbol, extra):
+    if not clearing.can_afford(account, listing.symbol, extra, request.leg):
         raise CommandRefusedError(Refusal.MARGIN)
 
 
@@ -110,8 +151,11 @@ def check_amendment(
 ) -> None:
     """Refuse a new price and size that the order could not have been placed with."""
     request = order.request
-    if request.is_reduce_only:
-        held = clearing.accounts[order.account_id].size_lots(request.symbol)
+    check_size(market, size_lots, market.listing.size_max_lots)
+    check_price(market, request.side.sign, price_ticks)
+    if request.reduces:
+        account = clearing.accounts[order.account_id]
+        held = account.size_lots(request.symbol, request.leg)
         if size_lots - order.filled_lots > abs(held):
             raise CommandRefusedError(Refusal.REDUCE_ONLY)
         return
@@ -122,7 +166,7 @@ def check_amendment(
             clearing,
             order.account_id,
             market,
-            request.side,
+            request,
             price_ticks=price_ticks,
             size_lots=more,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -16,6 +17,8 @@ from cryptoquantix.simulator.wire import messages
 from cryptoquantix.simulator.wire.binance import BinanceWire
 from cryptoquantix.simulator.wire.binance_streams import BinanceStreams, Subscriber
 from cryptoquantix.simulator.wire.messages import Key, Request, Response
+
+_KEPT = ("listen_keys", "listen_keys_made", "client_ids_made")
 
 
 class BinanceVenue(SimulatedVenue):
@@ -90,6 +93,25 @@ class BinanceVenue(SimulatedVenue):
     def on_timer(self, time_ns: int) -> None:
         """Queue depth, mark prices, open bars; listen keys expire."""
         self.streams.on_timer(time_ns)
+
+    def expire_sessions(self, time_ns: int) -> int:
+        """Let every listen key expire now; its readers are told."""
+        keys = self.wire.state.listen_keys
+        count = len(keys)
+        for key, (owner, _) in list(keys.items()):
+            keys[key] = owner, 0
+        self.streams.on_timer(time_ns)
+        return count
+
+    def kept(self) -> dict[str, Any]:
+        """Return listen keys and counters."""
+        state = self.wire.state
+        return {name: getattr(state, name) for name in _KEPT}
+
+    def take_back(self, kept: dict[str, Any]) -> None:
+        """Take in listen keys and counters."""
+        for name in _KEPT:
+            setattr(self.wire.state, name, kept[name])
 
     def unavailable(self, status: int) -> Response:
         """Return -1001 with an HTTP status."""

@@ -66,6 +66,7 @@ class Clearing:
         self.markets: dict[str, Market] = {}
         self.fills: dict[int, deque[FillDetail]] = {}
         self.on_equity: Callable[[int, int, int], None] | None = None
+        self.insurance: dict[str, int] = {}
         self._trade_id = 0
         self._match_id = 0
 
@@ -382,6 +383,17 @@ class Clearing:
         reason = "DEPOSIT" if units > 0 else "WITHDRAW"
         return self.funds_changed(
             account, reason, time_ns, change_units=units, coin=coin
+        )
+
+    def clear_deficit(
+        self, account: Account, coin: str, units: int, time_ns: int
+    ) -> FundsChanged:
+        """Make a wallet below zero whole from the insurance fund."""
+        account.book("INSURANCE_CLEAR", units, time_ns, coin=coin)
+        self.insurance[coin] = self.insurance.get(coin, 0) - units
+        self.observe(account, time_ns)
+        return self.funds_changed(
+            account, "INSURANCE_CLEAR", time_ns, change_units=units, coin=coin
         )
 
     def observe(self, account: Account, time_ns: int) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import replace
 
 from cryptoquantix.core.order import Side
+from cryptoquantix.simulator.accounts import Leg
 from cryptoquantix.simulator.exchange import Exchange
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.order_store import TERMINAL_ORDERS_KEPT
@@ -61,7 +62,9 @@ class ConditionalExchange(Exchange):
             created_ns=time_ns,
             updated_ns=time_ns,
         )
-        if not request.callback_bps and algo.is_reached_by(market.price_ticks):
+        if not request.callback_bps and algo.is_reached_by(
+            market.working_ticks(request.working_type)
+        ):
             raise CommandRefusedError(Refusal.WOULD_TRIGGER)
         self.algos[algo.id] = algo
         self._algo_by_client[account_id, client_id] = algo.id
@@ -110,14 +113,20 @@ class ConditionalExchange(Exchange):
 
     def on_price(self, market: Market, time_ns: int) -> None:
         """Trigger what the new price reaches."""
-        for algo in market.triggers.reached(market.price_ticks):
+        for algo in market.triggers.reached(
+            market.price_ticks, market.mark_ticks, market.index_ticks
+        ):
             if market.triggers.remove(algo.id) is not None:
                 self._trigger(algo, time_ns)
 
-    def on_flattened(self, account_id: int, market: Market, time_ns: int) -> None:
+    def on_flattened(
+        self, account_id: int, market: Market, leg: Leg, time_ns: int
+    ) -> None:
         """Expire the orders that would close the position that is no more."""
         for algo in list(market.triggers.orders.values()):
-            if algo.account_id == account_id and algo.request.order.is_close_position:
+            order = algo.request.order
+            is_of_leg = algo.account_id == account_id and order.leg is leg
+            if is_of_leg and order.is_close_position:
                 market.triggers.remove(algo.id)
                 self._end_algo(algo, AlgoStatus.EXPIRED, time_ns)
 
@@ -144,7 +153,7 @@ class ConditionalExchange(Exchange):
         request = algo.request.order
         if request.is_close_position:
             account = self.clearing.accounts[algo.account_id]
-            held = account.size_lots(request.symbol)
+            held = account.size_lots(request.symbol, request.leg)
             side = Side.of(-held) if held else request.side
             if side is not request.side or not held:
                 self._end_algo(algo, AlgoStatus.EXPIRED, time_ns)

@@ -10,11 +10,12 @@ resting one is shrunk (or expires) whenever the position does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from cryptoquantix.core.order import Side, TimeInForce
-from cryptoquantix.simulator.accounts import Account
+from cryptoquantix.core.order import TimeInForce
+from cryptoquantix.simulator.accounts import Account, Leg
 from cryptoquantix.simulator.admission import (
     admissible_lots,
     bound_ticks,
@@ -23,27 +24,32 @@ from cryptoquantix.simulator.admission import (
 )
 from cryptoquantix.simulator.clearing import Clearing
 from cryptoquantix.simulator.history import PrintedTrade
+from cryptoquantix.simulator.interventions import change_position_mode, external_fill
+from cryptoquantix.simulator.liquidation import Liquidator
 from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.market import MAKER_OWNER, FundingPaid, Market
 from cryptoquantix.simulator.matching import (
     BookEvent,
     BookOrder,
     Rested,
+    SelfTradeEnded,
     SelfTradePrevented,
     Traded,
 )
 from cryptoquantix.simulator.order_store import OrderStore
 from cryptoquantix.simulator.orders import (
+    EndReason,
     LeverageChanged,
     OrderChanged,
     OrderRequest,
+    Origin,
     Status,
     VenueEvent,
     VenueOrder,
     WentFlat,
 )
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
-from cryptoquantix.simulator.rules import BINANCE, Funding, VenueRules
+from cryptoquantix.simulator.rules import BINANCE, Funding, PostOnly, VenueRules
 
 
 class Print(NamedTuple):
@@ -61,6 +67,7 @@ class Exchange:
     def __init__(self, rules: VenueRules = BINANCE) -> None:
         self.rules = rules
         self.clearing = Clearing(rules)
+        self.liquidator = Liquidator(self)
         self._store = OrderStore()
         self._events: list[VenueEvent] = []
         self._order_id = 0
@@ -132,7 +139,7 @@ class Exchange:
             self.quote(market, time_ns)
             sign = -1 if trade.is_buyer_maker else 1
             order = market.aggressor(price, trade.size_lots, sign)
-            self._run(market, order, TimeInForce.IOC, time_ns)
+            self.run(market, order, TimeInForce.IOC, time_ns)
         return printed
 
     def shock(self, symbol: str, factor: Fraction, time_ns: int) -> PrintedTrade:
@@ -164,7 +171,7 @@ class Exchange:
     def quote(self, market: Market, time_ns: int, *, refill: bool = False) -> None:
         """Let the market maker quote around the price, if its quotes are stale."""
         for order in market.stale_quotes(refill=refill):
-            self._run(market, order, TimeInForce.GTC, time_ns)
+            self.run(market, order, TimeInForce.GTC, time_ns)
 
     def refresh(self, time_ns: int) -> None:
         """Do what only time brings: makers refill, dead-man's switches fire."""
@@ -174,20 +181,22 @@ class Exchange:
         due = [key for key, at in self._countdowns.items() if time_ns >= at]
         for account_id, symbol in due:
             del self._countdowns[account_id, symbol]
-            self.cancel_all(account_id, symbol, time_ns)
+            for name in [symbol] if symbol else list(self.markets):
+                self.cancel_all(account_id, name, time_ns, EndReason.DEAD_MAN)
 
     # Orders.
 
     def place(self, account_id: int, request: OrderRequest, time_ns: int) -> VenueOrder:
         """Accept an order, match it and return it as it stands; or refuse."""
         known = self.find_client(account_id, request.client_id)
-        if known is not None and known.status.is_open:
+        is_taken = known is not None and known.status.is_open
+        if is_taken and self.rules.are_client_ids_unique:
             raise CommandRefusedError(Refusal.DUPLICATE_CLIENT_ID)
         market = self.market(request.symbol)
         # Quotes first: fresh ones may fill resting orders and so move the position.
         self.quote(market, time_ns)
         size_lots = admissible_lots(self.clearing, account_id, market, request)
-        bound = bound_ticks(market, request)
+        bound = self._bound(market, request)
         check_entry(
             self.clearing,
             account_id,
@@ -196,11 +205,32 @@ class Exchange:
             size_lots=size_lots,
             bound=bound,
         )
+        order = self.accept(account_id, request, size_lots, time_ns)
+        is_post_only = request.time_in_force is TimeInForce.POST_ONLY
+        if is_post_only:
+            order.price_ticks = bound
+        if is_post_only and market.book.crosses(request.side.sign, bound):
+            self._finish(
+                market, order, Status.CANCELED, EndReason.POST_ONLY, time_ns=time_ns
+            )
+        else:
+            self._enter(market, order, bound, time_ns)
+        return order
+
+    @property
+    def next_id(self) -> int:
+        """The id the next order will have."""
+        return self._order_id + 1
+
+    def accept(
+        self, account_id: int, request: OrderRequest, size_lots: int, time_ns: int
+    ) -> VenueOrder:
+        """Make an order known; nothing is checked and it is in no book yet."""
         self._order_id += 1
         order = VenueOrder(
             id=self._order_id,
             account_id=account_id,
-            listing=market.listing,
+            listing=self.market(request.symbol).listing,
             request=request,
             size_lots=size_lots,
             price_ticks=request.price_ticks or 0,
@@ -209,8 +239,19 @@ class Exchange:
         )
         self._store.add(order)
         self._changed(order, "NEW", time_ns)
-        self._enter(market, order, bound, time_ns)
         return order
+
+    def _bound(self, market: Market, request: OrderRequest) -> int:
+        """Return the worst price an order may trade at, a post-only one adjusted."""
+        bound = bound_ticks(market, request)
+        is_adjusted = (request.post_only or self.rules.post_only) is PostOnly.ADJUST
+        if request.time_in_force is not TimeInForce.POST_ONLY or not is_adjusted:
+            return bound
+        sign = request.side.sign
+        best = market.book.best_ticks(-sign)
+        if best is None or not market.book.crosses(sign, bound):
+            return bound
+        return best - sign if best > sign else bound
 
     def amend(
         self, order: VenueOrder, *, price_ticks: int, size_lots: int, time_ns: int
@@ -245,11 +286,22 @@ class Exchange:
         self._close(market, order)
         self._enter(market, order, price_ticks, time_ns)
 
-    def cancel(self, order: VenueOrder, time_ns: int) -> None:
+    def cancel(
+        self,
+        order: VenueOrder,
+        time_ns: int,
+        reason: EndReason = EndReason.USER,
+    ) -> None:
         """Take a resting order out of its book."""
-        self._end(order, Status.CANCELED, "CANCELED", time_ns)
+        self._end(order, Status.CANCELED, reason, time_ns)
 
-    def cancel_all(self, account_id: int, symbol: str, time_ns: int) -> int:
+    def cancel_all(
+        self,
+        account_id: int,
+        symbol: str,
+        time_ns: int,
+        reason: EndReason = EndReason.USER,
+    ) -> int:
         """Cancel an account's resting orders in ``symbol``; return how many."""
         orders = [
             o
@@ -257,12 +309,13 @@ class Exchange:
             if o.account_id == account_id
         ]
         for order in orders:
-            self.cancel(order, time_ns)
+            self.cancel(order, time_ns, reason)
         return len(orders)
 
     def countdown(self, account_id: int, symbol: str, at_ns: int | None) -> None:
-        """Arm (or with None disarm) the dead-man's switch of one symbol."""
-        self.market(symbol)
+        """Arm (or with None disarm) the dead-man's switch of a symbol, "" for all."""
+        if symbol:
+            self.market(symbol)
         if at_ns is None:
             self._countdowns.pop((account_id, symbol), None)
         else:
@@ -276,6 +329,64 @@ class Exchange:
         """Move money in (positive) or out of one of an account's wallets."""
         account = self.clearing.accounts[account_id]
         self._events.append(self.clearing.transfer(account, units, time_ns, coin))
+        self.liquidator.check(account, coin or account.coin, time_ns)
+
+    def set_position_mode(
+        self,
+        account_id: int,
+        *,
+        is_hedged: bool,
+        time_ns: int,
+        symbol: str = "",
+        is_forced: bool = False,
+    ) -> None:
+        """Change the position mode of a symbol, "" for all; see interventions.py."""
+        change_position_mode(
+            self,
+            self.clearing.accounts[account_id],
+            symbol,
+            is_hedged=is_hedged,
+            is_forced=is_forced,
+            time_ns=time_ns,
+        )
+
+    def external_fill(
+        self, account_id: int, request: OrderRequest, price_ticks: int, time_ns: int
+    ) -> VenueOrder:
+        """Fill an order the account's owner placed elsewhere, whole, at a price."""
+        request = replace(request, origin=Origin.EXTERNAL)
+        return external_fill(
+            self, account_id, request, price_ticks=price_ticks, time_ns=time_ns
+        )
+
+    def force_mode(
+        self, account_id: int, *, is_hedged: bool, time_ns: int, symbol: str = ""
+    ) -> None:
+        """Change the position mode whatever is open; see interventions.py."""
+        self.set_position_mode(
+            account_id,
+            is_hedged=is_hedged,
+            time_ns=time_ns,
+            symbol=symbol,
+            is_forced=True,
+        )
+
+    def deleverage(  # noqa: PLR0917 - the five words of one sentence
+        self, account_id: int, symbol: str, leg: Leg, size_lots: int, time_ns: int
+    ) -> VenueOrder:
+        """Reduce a position at mark as if a counterparty had been liquidated (ADL)."""
+        account, market = self.clearing.accounts[account_id], self.market(symbol)
+        held = abs(account.size_lots(symbol, leg))
+        if not held or size_lots < 1:
+            raise CommandRefusedError(Refusal.REDUCE_ONLY)
+        return self.liquidator.deleverage(
+            account,
+            market,
+            leg,
+            min(size_lots, held),
+            price_ticks=market.mark_ticks,
+            time_ns=time_ns,
+        )
 
     def set_leverage(
         self, account_id: int, symbol: str, leverage: int, time_ns: int = 0
@@ -301,7 +412,9 @@ class Exchange:
     def on_price(self, market: Market, time_ns: int) -> None:
         """Act on a new price; conditional orders hook in here."""
 
-    def on_flattened(self, account_id: int, market: Market, time_ns: int) -> None:
+    def on_flattened(
+        self, account_id: int, market: Market, leg: Leg, time_ns: int
+    ) -> None:
         """Act on a position that has just closed; conditional orders hook in here."""
 
     def open_algo_count(self, account_id: int) -> int:
@@ -314,7 +427,8 @@ class Exchange:
             for account in self.clearing.accounts.values():
                 if account.is_held(market.listing.symbol):
                     self.clearing.observe(account, time_ns)
-                    self._check_maintenance(account, time_ns)
+                    coin = market.listing.settlement
+                    self.liquidator.check(account, coin, time_ns)
         self.on_price(market, time_ns)
 
     def _fund(self, market: Market, time_ns: int) -> None:
@@ -327,6 +441,9 @@ class Exchange:
             else:
                 changes = self.clearing.settle_funding(market, time_ns)
             self._events.extend(changes)
+            for change in changes:
+                account = self.clearing.accounts[change.account_id]
+                self.liquidator.check(account, change.coin, time_ns)
             market.fundings.append(paid)
             del market.fundings[:-1000]
         interval_ns = self.rules.funding_interval_ns
@@ -346,9 +463,9 @@ class Exchange:
         )
         is_market = request.price_ticks is None
         time_in_force = TimeInForce.IOC if is_market else request.time_in_force
-        self._run(market, book_order, time_in_force, time_ns)
+        self.run(market, book_order, time_in_force, time_ns)
 
-    def _run(
+    def run(
         self,
         market: Market,
         book_order: BookOrder,
@@ -356,97 +473,138 @@ class Exchange:
         time_ns: int,
     ) -> None:
         """Run an order through the book; each fill is booked before the next."""
-        for event in market.book.execute(book_order, time_in_force):
+        order = self.orders.get(book_order.id)
+        asked = order.request.self_trade if order else None
+        self_trade = asked or self.rules.self_trade
+        for event in market.book.execute(book_order, time_in_force, self_trade):
             if isinstance(event, Traded):
                 self._traded(market, event, time_ns)
             else:
                 self._rested_or_gone(market, event, time_ns)
 
     def _rested_or_gone(self, market: Market, event: BookEvent, time_ns: int) -> None:
-        if isinstance(event, SelfTradePrevented):
-            maker = self.orders[event.maker.id]
-            self._finish(market, maker, Status.EXPIRED_IN_MATCH, time_ns=time_ns)
-        elif event[0].owner == MAKER_OWNER:
+        if event[0].owner == MAKER_OWNER:
             return
-        elif isinstance(event, Rested):
-            order = self.orders[event.order.id]
+        order = self.orders[event[0].id]
+        if isinstance(event, Rested):
             market.open_orders[order.id] = order
             market.note_open_orders()
-        elif not isinstance(event, Traded):
-            order = self.orders[event.order.id]
-            self._finish(market, order, Status.EXPIRED, time_ns=time_ns)
+        elif isinstance(event, SelfTradePrevented | SelfTradeEnded):
+            status, reason = Status.EXPIRED_IN_MATCH, EndReason.SELF_TRADE
+            self._finish(market, order, status, reason, time_ns=time_ns)
+        elif order.request.origin is not Origin.LIQUIDATION:
+            status, reason = Status.EXPIRED, EndReason.UNFILLED
+            self._finish(market, order, status, reason, time_ns=time_ns)
 
     def _traded(self, market: Market, event: Traded, time_ns: int) -> None:
         if event.maker.owner == MAKER_OWNER:
             market.thin()
+        match_id = self.clearing.next_match()
         for side, is_maker in ((event.taker, False), (event.maker, True)):
             if side.owner != MAKER_OWNER:
-                order = self.orders[side.id]
-                self._book_fill(market, order, event, is_maker=is_maker, at=time_ns)
+                self._book_fill(
+                    self.orders[side.id],
+                    event.price_ticks,
+                    event.size_lots,
+                    match_id=match_id,
+                    is_maker=is_maker,
+                    at=time_ns,
+                )
+
+    def settle_forced(
+        self,
+        order: VenueOrder,
+        price_ticks: int,
+        size_lots: int,
+        *,
+        match_id: int,
+        time_ns: int,
+        execution: str = "CALCULATED",
+    ) -> None:
+        """Fill an order that is in no book at a price that no book made."""
+        self._book_fill(
+            order,
+            price_ticks,
+            size_lots,
+            match_id=match_id,
+            is_maker=False,
+            at=time_ns,
+            execution=execution,
+        )
 
     def _book_fill(
         self,
-        market: Market,
         order: VenueOrder,
-        event: Traded,
+        price_ticks: int,
+        size_lots: int,
         *,
+        match_id: int,
         is_maker: bool,
         at: int,
+        execution: str = "TRADE",
     ) -> None:
+        market = self.markets[order.listing.symbol]
         fill = self.clearing.fill(
-            order, event.price_ticks, event.size_lots, is_maker=is_maker, time_ns=at
+            order,
+            price_ticks,
+            size_lots,
+            is_maker=is_maker,
+            time_ns=at,
+            match_id=match_id,
         )
         is_done = not order.remaining_lots
         order.status = Status.FILLED if is_done else Status.PARTIALLY_FILLED
         snapshot = order.snapshot()
         fill = fill._replace(order=snapshot)
-        self._events.append(OrderChanged(snapshot, "TRADE", at, fill))
+        self._events.append(OrderChanged(snapshot, execution, at, fill))
         account = self.clearing.accounts[order.account_id]
+        symbol = order.request.symbol
         self._events.append(
-            self.clearing.funds_changed(
-                account, "ORDER", at, symbol=order.request.symbol
-            )
+            self.clearing.funds_changed(account, "ORDER", at, symbol=symbol)
         )
         if is_done:
             self._close(market, order)
             self._store.retire(order)
-        self._trim(account, market, at)
+        self._trim(account, market, order.request.leg, at)
 
-    def _trim(self, account: Account, market: Market, time_ns: int) -> None:
-        """Keep resting reduce-only orders within what is left to reduce."""
-        position = account.size_lots(market.listing.symbol)
+    def _trim(self, account: Account, market: Market, leg: Leg, time_ns: int) -> None:
+        """Keep resting orders that reduce a leg within what is left to reduce."""
+        position = account.size_lots(market.listing.symbol, leg)
         for order in list(market.open_orders.values()):
-            if order.account_id != account.id or not order.request.is_reduce_only:
+            request = order.request
+            is_concerned = order.account_id == account.id and request.leg is leg
+            if not is_concerned or not request.reduces:
                 continue
-            if position * order.request.side.sign >= 0:
-                self._end(order, Status.EXPIRED, "EXPIRED", time_ns)
+            if position * request.side.sign >= 0:
+                self._end(order, Status.EXPIRED, EndReason.REDUCE_ONLY, time_ns)
             elif order.remaining_lots > abs(position):
                 order.size_lots = order.filled_lots + abs(position)
                 market.book.shrink(order.id, abs(position))
                 self._changed(order, "AMENDMENT", time_ns)
         if not position:
-            self.on_flattened(account.id, market, time_ns)
+            self.on_flattened(account.id, market, leg, time_ns)
 
     def _end(
-        self, order: VenueOrder, status: Status, execution: str, time_ns: int
+        self, order: VenueOrder, status: Status, reason: EndReason, time_ns: int
     ) -> None:
         market = self.markets[order.listing.symbol]
         if market.book.remove(order.id) is None:
             raise CommandRefusedError(Refusal.UNKNOWN_ORDER)
-        self._finish(market, order, status, execution=execution, time_ns=time_ns)
+        self._finish(market, order, status, reason, time_ns=time_ns)
 
     def _finish(
         self,
         market: Market,
         order: VenueOrder,
         status: Status,
+        reason: EndReason,
         *,
         time_ns: int,
-        execution: str = "EXPIRED",
     ) -> None:
-        order.status = status
+        order.status, order.end_reason = status, reason
         order.updated_ns = time_ns
         self._close(market, order)
+        execution = "CANCELED" if status is Status.CANCELED else "EXPIRED"
         self._changed(order, execution, time_ns)
         self._store.retire(order)
 
@@ -456,32 +614,6 @@ class Exchange:
 
     def _changed(self, order: VenueOrder, execution: str, time_ns: int) -> None:
         self._events.append(OrderChanged(order.snapshot(), execution, time_ns))
-
-    def _check_maintenance(self, account: Account, time_ns: int) -> None:
-        margin = self.clearing.margin(account)
-        if margin.equity >= margin.maintenance:
-            return
-        for market in self.markets.values():
-            self.cancel_all(account.id, market.listing.symbol, time_ns)
-        for (symbol, _), held in list(account.holdings.items()):
-            if held.size_lots:
-                self._liquidate(account, symbol, held.size_lots, time_ns)
-
-    def _liquidate(
-        self, account: Account, symbol: str, size_lots: int, time_ns: int
-    ) -> None:
-        """Close a position at any price the makers show, refilling as needed."""
-        market = self.markets[symbol]
-        request = OrderRequest(
-            symbol=symbol,
-            side=Side.of(-size_lots),
-            size_lots=min(abs(size_lots), market.listing.market_size_max_lots),
-            client_id=f"autoclose-{self._order_id + 1}",
-            order_type="MARKET",
-            is_reduce_only=True,
-        )
-        self.quote(market, time_ns, refill=True)
-        self.place(account.id, request, time_ns)
 
     def _flat_changes(self, time_ns: int) -> list[VenueEvent]:
         changes: list[VenueEvent] = []

@@ -74,6 +74,7 @@ class Market:
         self.fundings: list[FundingPaid] = []
         self.open_orders: dict[int, VenueOrder] = {}
         self.is_held = False
+        self.is_band_shut = False  # market orders are refused, as outside the band
         self._bid_high = 0
         self._ask_low = UNBOUNDED_TICKS
         self._quotes: dict[tuple[int, int], BookOrder] = {}
@@ -90,6 +91,12 @@ class Market:
         if self.factor == 1:
             return raw_ticks
         return max(1, scaled(raw_ticks, self.factor))
+
+    def working_ticks(self, working_type: str) -> int:
+        """Return the price that conditional orders of a working type wait for."""
+        if working_type == "MARK_PRICE":
+            return self.mark_ticks
+        return self.index_ticks if working_type == "INDEX_PRICE" else self.price_ticks
 
     def reprice(self, index_ticks: int) -> bool:
         """Take a new index price; return whether last or mark price moved."""

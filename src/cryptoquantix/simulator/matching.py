@@ -9,10 +9,11 @@ closed), and the next match sees that.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from cryptoquantix.core.order import TimeInForce
+from cryptoquantix.simulator.rules import SelfTrade
 
 UNBOUNDED_TICKS = 10**18  # the bound of a market order that takes any price
 
@@ -21,8 +22,8 @@ class BookOrder:
     """
     An order as the book sees it; ``sign`` is +1 to buy, -1 to sell.
 
-    ``owner`` is a number the caller gives meaning to; two orders of one owner
-    never trade with each other (the resting one expires) unless it is zero.
+    ``owner`` is a number the caller gives meaning to; what happens where two orders
+    of one owner meet is for the incoming one to say, unless the owner is zero.
     """
 
     __slots__ = ("id", "owner", "price_ticks", "remaining_lots", "sign")
@@ -54,6 +55,12 @@ class SelfTradePrevented(NamedTuple):
     maker: BookOrder
 
 
+class SelfTradeEnded(NamedTuple):
+    """What was left of the incoming order is gone: it met one of its own owner."""
+
+    order: BookOrder
+
+
 class Rested(NamedTuple):
     """What was left of the order now rests in the book."""
 
@@ -72,7 +79,9 @@ class Refused(NamedTuple):
     order: BookOrder
 
 
-type BookEvent = Traded | SelfTradePrevented | Rested | Expired | Refused
+type BookEvent = (
+    Traded | SelfTradePrevented | SelfTradeEnded | Rested | Expired | Refused
+)
 
 
 class _Side:
@@ -147,6 +156,10 @@ class Book:
         """Collect no longer into ``tracker``."""
         self._trackers = [t for t in self._trackers if t is not tracker]
 
+    def forget_trackers(self) -> None:
+        """Tell nobody of changes any more: those who asked are gone."""
+        self._trackers = []
+
     def level_lots(self, sign: int, price_ticks: int) -> int:
         """Return the lots resting at one price."""
         level = self._side(sign).levels.get(sign * price_ticks)
@@ -160,7 +173,9 @@ class Book:
             for key in side.keys[: -limit - 1 : -1]
         ]
 
-    def fillable_lots(self, order: BookOrder) -> int:
+    def fillable_lots(
+        self, order: BookOrder, self_trade: SelfTrade = SelfTrade.CANCEL_MAKER
+    ) -> int:
         """Return how many lots ``order`` would take at once within its price."""
         side = self._side(-order.sign)
         found = 0
@@ -168,8 +183,10 @@ class Book:
             if not _meets(order, key * -order.sign):
                 break
             for resting in side.levels[key].values():
-                if resting.owner != order.owner or not order.owner:
+                if not _is_own(order, resting) or self_trade is SelfTrade.ALLOW:
                     found += resting.remaining_lots
+                elif self_trade is not SelfTrade.CANCEL_MAKER:
+                    return min(found, order.remaining_lots)
             if found >= order.remaining_lots:
                 return order.remaining_lots
         return found
@@ -180,13 +197,16 @@ class Book:
         return best is not None and sign * best <= sign * price_ticks
 
     def execute(
-        self, order: BookOrder, time_in_force: TimeInForce
+        self,
+        order: BookOrder,
+        time_in_force: TimeInForce,
+        self_trade: SelfTrade = SelfTrade.CANCEL_MAKER,
     ) -> Iterator[BookEvent]:
         """
         Match ``order`` and yield what happens, one event at a time.
 
-        The last event is :class:`Rested`, :class:`Expired` or :class:`Refused`,
-        except where the order was filled to the last lot.
+        The last event is :class:`Rested`, :class:`Expired`, :class:`Refused` or
+        :class:`SelfTradeEnded`, except where the order was filled to the last lot.
         """
         if time_in_force is TimeInForce.POST_ONLY and self.crosses(
             order.sign, order.price_ticks
@@ -195,12 +215,12 @@ class Book:
             return
         if (
             time_in_force is TimeInForce.FOK
-            and self.fillable_lots(order) < order.remaining_lots
+            and self.fillable_lots(order, self_trade) < order.remaining_lots
         ):
             yield Expired(order)
             return
-        yield from self._match(order)
-        if order.remaining_lots:
+        is_ended = yield from self._match(order, self_trade)
+        if order.remaining_lots and not is_ended:
             if time_in_force in {TimeInForce.GTC, TimeInForce.POST_ONLY}:
                 self._add(order)
                 yield Rested(order)
@@ -239,18 +259,25 @@ class Book:
         self._side(order.sign).add(order.sign * order.price_ticks, order)
         self._note(order)
 
-    def _match(self, order: BookOrder) -> Iterator[BookEvent]:
+    def _match(
+        self, order: BookOrder, self_trade: SelfTrade
+    ) -> Generator[BookEvent, None, bool]:
+        """Trade what meets; return whether a self-trade ended the order."""
         side = self._side(-order.sign)
         while order.remaining_lots and side.keys:
             key = side.keys[-1]
             price_ticks = key * -order.sign
             if not _meets(order, price_ticks):
-                return
+                break
             maker = next(iter(side.levels[key].values()))
-            if maker.owner == order.owner and order.owner:
-                self.remove(maker.id)
-                yield SelfTradePrevented(maker)
-                continue
+            if _is_own(order, maker) and self_trade is not SelfTrade.ALLOW:
+                if self_trade is not SelfTrade.CANCEL_TAKER:
+                    self.remove(maker.id)
+                    yield SelfTradePrevented(maker)
+                if self_trade is SelfTrade.CANCEL_MAKER:
+                    continue
+                yield SelfTradeEnded(order)
+                return True
             size_lots = min(order.remaining_lots, maker.remaining_lots)
             order.remaining_lots -= size_lots
             maker.remaining_lots -= size_lots
@@ -259,6 +286,11 @@ class Book:
                 del self._orders[maker.id]
                 side.remove(key, maker.id)
             yield Traded(maker, order, price_ticks, size_lots)
+        return False
+
+
+def _is_own(order: BookOrder, resting: BookOrder) -> bool:
+    return order.owner == resting.owner != 0
 
 
 def _meets(order: BookOrder, price_ticks: int) -> bool:

@@ -18,10 +18,16 @@ class Refusal(StrEnum):
     FOK = "cannot be filled at once"
     WOULD_TRIGGER = "would trigger at once"
     TOO_MANY_ORDERS = "too many open orders"
+    SIZE_MIN = "below the minimum size"
     SIZE_MAX = "above the maximum size"
     PRICE_HIGH = "limit price too high"
     PRICE_LOW = "limit price too low"
+    MARKET_BAND = "best price outside the band of market orders"
     AMEND_NOTHING = "nothing to amend"
+    POSITION_SIDE = "position side does not fit the position mode"
+    MODE_BUSY = "position mode cannot change with positions or orders open"
+    MODE_SAME = "position mode is that already"
+    MODE_UNKNOWN = "no such position mode"
 
 
 class CommandRefusedError(Exception):

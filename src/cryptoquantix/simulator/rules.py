@@ -42,8 +42,9 @@ class VenueRules:
     ``coins`` are the settlement coins, the first being what commands that name none
     mean; ``value_coin`` is what a coin is worth counted in. ``premium_limit`` bounds
     how far the mark may be from the index. Liquidation fees are a fraction of the
-    value closed. ``market_band_refuses``: a market order whose band the best
-    opposite price lies outside of is refused, not accepted and expired.
+    value closed, zero meaning the taker's fee. A market order whose band the best
+    opposite price lies outside of, and a fill-or-kill order that cannot be filled,
+    are refused where ``..._refuses`` says so, else accepted and expired.
     """
 
     coins: tuple[str, ...] = ("USDT",)
@@ -59,6 +60,7 @@ class VenueRules:
     has_hedge_mode: bool = True
     are_client_ids_unique: bool = True
     market_band_refuses: bool = True
+    fill_or_kill_refuses: bool = True
     liquidation_fee_rate: Decimal = Decimal(0)
     orders_open_max: int = 200
 
@@ -70,6 +72,7 @@ BYBIT = VenueRules(
     self_trade=SelfTrade.ALLOW,
     post_only=PostOnly.CANCEL,
     market_band_refuses=False,
+    fill_or_kill_refuses=False,
     orders_open_max=500,
 )
 # Deribit: an incoming order never trades with its own account, labels repeat, and
@@ -87,5 +90,6 @@ DERIBIT = VenueRules(
     has_hedge_mode=False,
     are_client_ids_unique=False,
     market_band_refuses=False,
+    fill_or_kill_refuses=False,
     orders_open_max=500,
 )

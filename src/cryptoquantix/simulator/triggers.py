@@ -34,13 +34,28 @@ class TriggerBook:
             self._note()
         return algo
 
-    def reached(self, price_ticks: int) -> list[AlgoOrder]:
-        """Return the orders this price triggers, oldest first; they stay here."""
-        if self._trailing:
-            self._trail(price_ticks)
-        elif self._below < price_ticks < self._above:
+    def reached(
+        self, price_ticks: int, mark_ticks: int, index_ticks: int
+    ) -> list[AlgoOrder]:
+        """Return the orders these prices trigger, oldest first; they stay here."""
+        if not self.orders:
             return []
-        return [a for a in self.orders.values() if a.is_reached_by(price_ticks)]
+        prices = {
+            "CONTRACT_PRICE": price_ticks,
+            "MARK_PRICE": mark_ticks,
+            "INDEX_PRICE": index_ticks,
+        }
+        if self._trailing:
+            self._trail(prices)
+        else:
+            low, high = min(prices.values()), max(prices.values())
+            if self._below < low and high < self._above:
+                return []
+        return [
+            a
+            for a in self.orders.values()
+            if a.is_reached_by(prices.get(a.request.working_type, price_ticks))
+        ]
 
     def _note(self) -> None:
         orders = self.orders.values()
@@ -54,9 +69,11 @@ class TriggerBook:
             default=0,
         )
 
-    def _trail(self, price_ticks: int) -> None:
+    def _trail(self, prices: dict[str, int]) -> None:
         for algo in self._trailing:
-            _follow(algo, price_ticks)
+            _follow(
+                algo, prices.get(algo.request.working_type, prices["CONTRACT_PRICE"])
+            )
         self._note()
 
 

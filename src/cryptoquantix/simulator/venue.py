@@ -100,6 +100,7 @@ class SimulatedVenue(ABC):
     """
 
     name: str
+    skew_ns: int = 0  # how far its clock is ahead of true time
 
     def __init__(self, rules: VenueRules, record: Record) -> None:
         self.rules = rules
@@ -152,6 +153,19 @@ class SimulatedVenue(ABC):
     @abstractmethod
     def oversized(self) -> Response:
         """Return the venue's answer to a body that is too large."""
+
+    def expire_sessions(self, time_ns: int) -> int:
+        """End every private session as the venue would; return how many."""
+        del time_ns
+        return 0
+
+    def kept(self) -> dict[str, Any]:
+        """Return what of the wire outlives a restart, as plain values."""
+        return {}
+
+    def take_back(self, kept: dict[str, Any]) -> None:
+        """Take in what :meth:`kept` returned before the restart."""
+        del kept
 
     def listings_for(self, tape: Listing) -> list[Listing]:
         """Return what this venue lists for an instrument of the tape."""
@@ -336,6 +350,14 @@ class SimulatedVenue(ABC):
         return {
             symbol: market.listing.price_text(market.price_ticks)
             for symbol, market in self.exchange.markets.items()
+        }
+
+    def tape_ticks(self) -> dict[str, int]:
+        """Return the last prices of the tape in its own ticks, by its symbols."""
+        return {
+            symbol: max(1, _nearest(market.raw_ticks / found[0].ticks))
+            for symbol, found in self._routes.items()
+            for market in (self.exchange.markets[found[0].listing.symbol],)
         }
 
     def listings(self) -> dict[str, Listing]:

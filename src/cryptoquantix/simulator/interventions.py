@@ -1,0 +1,156 @@
+"""What is done to an account from outside its own API; nothing here asks for margin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptoquantix.core.order import Side
+from cryptoquantix.simulator.accounts import Account, Holding, Leg
+from cryptoquantix.simulator.market import Market
+from cryptoquantix.simulator.orders import (
+    EndReason,
+    ModeChanged,
+    OrderRequest,
+    VenueOrder,
+)
+from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
+
+if TYPE_CHECKING:
+    from cryptoquantix.simulator.exchange import Exchange
+
+
+def external_fill(
+    exchange: Exchange,
+    account_id: int,
+    request: OrderRequest,
+    *,
+    price_ticks: int,
+    time_ns: int,
+) -> VenueOrder:
+    """Fill an order that the account's owner placed elsewhere, whole, at a price."""
+    account = exchange.clearing.accounts[account_id]
+    if request.leg not in account.legs(request.symbol):
+        raise CommandRefusedError(Refusal.POSITION_SIDE)
+    held = account.size_lots(request.symbol, request.leg)
+    size_lots = request.size_lots
+    if request.reduces:
+        if held * request.side.sign >= 0:
+            raise CommandRefusedError(Refusal.REDUCE_ONLY)
+        size_lots = min(size_lots, abs(held))
+    order = exchange.accept(account_id, request, size_lots, time_ns)
+    exchange.settle_forced(
+        order, price_ticks, size_lots, match_id=0, time_ns=time_ns, execution="TRADE"
+    )
+    market = exchange.market(request.symbol)
+    exchange.liquidator.check(account, market.listing.settlement, time_ns)
+    return order
+
+
+def change_position_mode(
+    exchange: Exchange,
+    account: Account,
+    symbol: str,
+    *,
+    is_hedged: bool,
+    is_forced: bool,
+    time_ns: int,
+) -> None:
+    """
+    Change between one-way and hedge mode, of one symbol or with "" of all.
+
+    Refused with positions or orders open, unless forced: then orders are canceled,
+    a position becomes the leg of its side, and of two legs what is both long and
+    short is closed at mark, without a fee.
+    """
+    if is_hedged and not exchange.rules.has_hedge_mode:
+        raise CommandRefusedError(Refusal.MODE_UNKNOWN)
+    symbols = [symbol] if symbol else list(exchange.markets)
+    concerned = [exchange.market(name) for name in symbols]
+    if all(account.is_hedged(name) is is_hedged for name in symbols):
+        raise CommandRefusedError(Refusal.MODE_SAME)
+    is_busy = any(
+        account.is_held(m.listing.symbol)
+        or any(o.account_id == account.id for o in m.open_orders.values())
+        for m in concerned
+    )
+    if is_busy and not is_forced:
+        raise CommandRefusedError(Refusal.MODE_BUSY)
+    for market in concerned:
+        name = market.listing.symbol
+        exchange.cancel_all(account.id, name, time_ns, reason=EndReason.POSITION_MODE)
+        if account.is_hedged(name) is not is_hedged:
+            _convert(exchange, account, market, is_hedged=is_hedged, time_ns=time_ns)
+    _set_mode(account, symbol, symbols, is_hedged=is_hedged)
+    exchange.emit(ModeChanged(account.id, symbol, is_hedged, time_ns))
+    for coin in exchange.rules.coins:
+        exchange.liquidator.check(account, coin, time_ns)
+
+
+def _set_mode(
+    account: Account, symbol: str, symbols: list[str], *, is_hedged: bool
+) -> None:
+    if not symbol:
+        account.is_hedged_by_default = is_hedged
+        account.hedged.clear()
+    elif is_hedged:
+        account.hedged.update(symbols)
+    else:
+        account.hedged.difference_update(symbols)
+
+
+def _convert(
+    exchange: Exchange,
+    account: Account,
+    market: Market,
+    *,
+    is_hedged: bool,
+    time_ns: int,
+) -> None:
+    """Turn one position into a leg, or two legs into one position."""
+    symbol = market.listing.symbol
+    if is_hedged:
+        held = account.holdings.pop((symbol, Leg.BOTH), None)
+        if held is not None and held.size_lots:
+            held.leg = Leg.LONG if held.size_lots > 0 else Leg.SHORT
+            account.holdings[symbol, held.leg] = held
+        return
+    _close_overlap(exchange, account, market, time_ns)
+    legs = [account.holdings.pop((symbol, x), None) for x in (Leg.LONG, Leg.SHORT)]
+    kept = next((held for held in legs if held is not None and held.size_lots), None)
+    if kept is not None:
+        kept.leg = Leg.BOTH
+        account.holdings[symbol, Leg.BOTH] = kept
+
+
+def _close_overlap(
+    exchange: Exchange, account: Account, market: Market, time_ns: int
+) -> None:
+    """Close at mark what is held both long and short."""
+    listing, clearing = market.listing, exchange.clearing
+    legs: list[Holding] = [account.holding(listing, x) for x in (Leg.LONG, Leg.SHORT)]
+    both = min(abs(held.size_lots) for held in legs)
+    realized = 0
+    for held in legs:
+        if held.size_lots:
+            realized += clearing.book_accrued(account, market, held.leg, time_ns)
+        if both:
+            side = Side.of(-held.size_lots)
+            units = held.apply(side.sign * both, market.mark_ticks)
+            realized += units
+            account.book(
+                "REALIZED_PNL",
+                units,
+                time_ns,
+                coin=listing.settlement,
+                symbol=listing.symbol,
+            )
+    if both or realized:
+        exchange.emit(
+            clearing.funds_changed(
+                account,
+                "MODE",
+                time_ns,
+                change_units=realized,
+                symbol=listing.symbol,
+            )
+        )
