@@ -20,6 +20,7 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from cryptoquantix.control.status import RiskState
@@ -61,10 +62,14 @@ class Remains:
 type Noted = Callable[[str], None]
 
 
-async def within[T](seconds: float, call: Awaitable[T]) -> T:
-    """Await ``call`` no longer than ``seconds``; ``TimeoutError`` beyond."""
+type Call[T] = Callable[[], Awaitable[T]]
+"""A request not made yet: a task canceled before its first step makes none."""
+
+
+async def within[T](seconds: float, call: Call[T]) -> T:
+    """Make ``call`` and await it no longer than ``seconds``; else ``TimeoutError``."""
     async with asyncio.timeout(seconds):
-        return await call
+        return await call()
 
 
 class VenueFlattener:
@@ -184,9 +189,9 @@ class VenueFlattener:
         await self.prepare()
         try:
             orders, reading, again = await asyncio.gather(
-                within(CALL_SECONDS, self._venue.open_orders(symbols)),
-                within(CALL_SECONDS, self._venue.reading()),
-                within(CALL_SECONDS, self._venue.positions_again()),
+                within(CALL_SECONDS, lambda: self._venue.open_orders(symbols)),
+                within(CALL_SECONDS, self._venue.reading),
+                within(CALL_SECONDS, self._venue.positions_again),
             )
         except FAILED as error:
             problem = f"{type(error).__name__}: {error}"
@@ -208,7 +213,9 @@ class VenueFlattener:
         self, symbols: Collection[str] | None = None
     ) -> tuple[OpenOrder, ...] | None:
         try:
-            orders = await within(CALL_SECONDS, self._venue.open_orders(symbols))
+            orders = await within(
+                CALL_SECONDS, lambda: self._venue.open_orders(symbols)
+            )
         except FAILED as error:
             self._note(f"{self._venue.name}: open orders cannot be read: {error!r}")
             return None
@@ -219,7 +226,7 @@ class VenueFlattener:
     async def _read_positions(self) -> tuple[HeldPosition, ...] | None:
         for read in (self._listed, self._venue.positions_again):
             try:
-                found = await within(CALL_SECONDS / 2, read())
+                found = await within(CALL_SECONDS / 2, read)
             except FAILED as error:
                 self._note(f"{self._venue.name}: positions cannot be read: {error!r}")
                 continue
@@ -237,7 +244,7 @@ class VenueFlattener:
         if self._contracts:
             return
         try:
-            self._contracts = await within(CALL_SECONDS, self._venue.contracts())
+            self._contracts = await within(CALL_SECONDS, self._venue.contracts)
         except FAILED as error:
             self._note(f"{self._venue.name}: contracts cannot be read: {error!r}")
 
@@ -258,11 +265,11 @@ class VenueFlattener:
         calls: list[Coroutine[Any, Any, bool]] = []
         for (symbol, order_class), group in groups.items():
             if len(group) == standing[symbol, order_class] and len(group) > 1:
-                call = self._venue.cancel_all(symbol, order_class)
+                call = partial(self._venue.cancel_all, symbol, order_class)
                 calls.append(self._try(call, f"cancel all {order_class} in {symbol}"))
             else:
                 calls.extend(
-                    self._try(self._venue.cancel(o), f"cancel {o.order_id}")
+                    self._try(partial(self._venue.cancel, o), f"cancel {o.order_id}")
                     for o in group
                 )
         return await self._all(calls)
@@ -270,7 +277,7 @@ class VenueFlattener:
     async def _cancel_blindly(self) -> None:
         await self._all(
             self._try(
-                self._venue.cancel_all(symbol, order_class),
+                partial(self._venue.cancel_all, symbol, order_class),
                 f"cancel all {order_class} in {symbol}",
             )
             for symbol in sorted(self._symbols)
@@ -292,7 +299,7 @@ class VenueFlattener:
     ) -> bool:
         """Send one close; where the market order is refused, go through the band."""
         try:
-            await within(CALL_SECONDS, self._venue.close_position(order))
+            await within(CALL_SECONDS, lambda: self._venue.close_position(order))
         except OrderRefused as error:
             self._note(f"{self._venue.name} refused {order}: {error}")
         except FAILED as error:
@@ -304,20 +311,22 @@ class VenueFlattener:
         if contract is None:
             return False
         limit = band_order(held, order, contract, halt_id=self.halt_id)
-        call = self._venue.close_position(limit)
+        call = partial(self._venue.close_position, limit)
         return await self._try(call, f"close {limit}")
 
     async def _clear_way(self, symbol: str) -> None:
         """Cancel what rests in ``symbol``: its reduce-only orders may block a close."""
         await asyncio.gather(
             *(
-                self._try(self._venue.cancel(order), f"cancel {order.order_id}")
+                self._try(
+                    partial(self._venue.cancel, order), f"cancel {order.order_id}"
+                )
                 for order in self.remains.orders
                 if order.symbol == symbol and not order.may_increase
             )
         )
 
-    async def _try(self, call: Coroutine[Any, Any, None], what: str) -> bool:
+    async def _try(self, call: Call[None], what: str) -> bool:
         try:
             await within(CALL_SECONDS, call)
         except FAILED as error:

@@ -205,7 +205,7 @@ class Watch:
         """Return whether a second endpoint confirms zero or negative equity."""
         if not reading.equity.is_finite() or reading.equity > 0:
             return False
-        again = await within(1.0, venue.equity_again())
+        again = await within(1.0, venue.equity_again)
         return again.is_finite() and again <= 0
 
 
