@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -96,3 +98,13 @@ def test_what_is_no_strategy_is_refused(name, sentence):
     with pytest.raises(SettingsError) as caught:
         registry.load(name)
     assert sentence in str(caught.value)
+
+
+def test_a_strategy_that_decides_by_funding_is_told_apart(tmp_path, monkeypatch):
+    own = registry.load("trend_breakout")
+    assert not registry.reads_funding(own)
+    source = Path(registry.__file__).with_name("trend_breakout.py").read_text()
+    (tmp_path / "carry_rule.py").write_text("def pay(bar):\n    bar.funding_rate\n")
+    (tmp_path / "carry.py").write_text(source + "\n\nimport carry_rule\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.reads_funding(replace(own, module="carry"))

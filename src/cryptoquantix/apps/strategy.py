@@ -28,6 +28,7 @@ from cryptoquantix.live.strategy_service import (
 )
 from cryptoquantix.live.target_publisher import TargetPublisher
 from cryptoquantix.live.warmup import History
+from cryptoquantix.strategies.registry import load, reads_funding
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.venues.backoff import Backoff
 from cryptoquantix.venues.binance import interval_name
@@ -44,7 +45,8 @@ def run(config: Path | None = None) -> None:
     ------
     SettingsError
         If the settings name no strategy, an unknown one, one twice on an instrument,
-        a wrong parameter, a venue without an address or a bar length it lacks.
+        one that decides by funding, a wrong parameter, a venue without an address or
+        a bar length it lacks.
     """
     settings = load_settings(config)
     setup_logs("strategy")
@@ -66,6 +68,12 @@ def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
         msg = f"the settings give no address of {instrument.venue.value}"
         raise SettingsError(msg)
     interval_name(one.bar_seconds)
+    if reads_funding(load(one.name)):
+        msg = (
+            f"strategy {one.name!r} reads funding_rate, which live bars do not carry "
+            f"(it is 0 there): it can be studied, and not run live"
+        )
+        raise SettingsError(msg)
 
     def make_stepper() -> Stepper:
         return Stepper(one.name, dict(one.params), settings.kernel_cache)

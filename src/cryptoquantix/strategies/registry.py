@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import cryptoquantix.strategies as package
 from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.kernel import imported_sources
 from cryptoquantix.strategies.contract import Strategy, did_you_mean
 
 _PARTS = ("Params", "State", "start", "step", "parse_params", "warmup_bars")
+_FUNDING = "funding_rate"
+# What every strategy imports, and where the bar itself is defined.
+_ALL_READ = ("cryptoquantix.core", "cryptoquantix.kernel")
 _NOT_STRATEGIES = {"contract", "registry", "stepper", "step_driver", "windows"}
 
 
@@ -22,6 +27,20 @@ def names() -> tuple[str, ...]:
     """Return the short names of our own strategies."""
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return tuple(sorted(name for name in found if name not in _NOT_STRATEGIES))
+
+
+def reads_funding(strategy: Strategy) -> bool:
+    """
+    Return whether a strategy's code, or what it imports, names ``funding_rate``.
+
+    Live bars do not carry the rate: who decides by it must not be run on them.
+    """
+    file = importlib.import_module(strategy.module).__file__
+    assert file is not None, "a strategy is a module with a file"
+    text = Path(file).read_text()
+    parts = imported_sources(text, strategy.module.rpartition(".")[0])
+    texts = [p.read_text() for n, p in parts.items() if not n.startswith(_ALL_READ)]
+    return any(_FUNDING in one for one in (text, *texts))
 
 
 def load(name: str) -> Strategy:
