@@ -50,6 +50,14 @@ def bars_of(history: History) -> list[Bar]:
     return [Bar(*row) for row in zip(*(a.tolist() for a in history), strict=True)]
 
 
+def history_of(bars: list[Bar]) -> History:
+    """Single bars as a history."""
+    times, values = np.int64, np.float64
+    kinds = (times, times, *(values,) * 6)
+    columns = zip(*bars, strict=True)
+    return History(*(np.array(c, k) for c, k in zip(columns, kinds, strict=True)))
+
+
 def cut(history: History, start: int, stop: int) -> History:
     """The bars from ``start`` to before ``stop``."""
     return History(*(array[start:stop] for array in history))

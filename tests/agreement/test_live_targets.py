@@ -1,5 +1,7 @@
 """Published targets are those of a plain run over the catalog's bars, to the bit."""
 
+import hashlib
+
 import pytest
 
 from agreement.live_path import catalog_bars, play
@@ -7,7 +9,12 @@ from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog, utc_date
 from cryptoquantix.data.ingest import ingest
+from cryptoquantix.research.matrix import load_passes
+from cryptoquantix.strategies import registry
 from cryptoquantix.strategies.stepper import Stepper
+from cryptoquantix.strategies.trend_breakout import parse_params
+from histories import history_of
+from plain_strategy import plain_digest
 
 NEAR = InstrumentId.parse("binance:NEARUSDT-PERP")
 FILE = "market-data/ohlcv/binance-archive/futures-um-NEARUSDT-1m-2025-02.csv"
@@ -63,6 +70,18 @@ async def played(real_data, tmp_path, kill_at_bars=None):
     return live, targets, found, expected
 
 
+def assert_one_rule(tmp_path, targets) -> None:
+    """The matrix and plain Python arrive at these targets on the same bars."""
+    bars = catalog_bars(Catalog(tmp_path / "catalog"), NEAR, 60)[: len(targets)]
+    assert [bar.close_time_ns for bar in bars] == list(targets)
+    history = history_of(bars)
+    passes = load_passes(registry.load("trend_breakout"), tmp_path / "kernels")
+    matrix = passes.targets(history, parse_params(PARAMS), len(bars))
+    assert matrix.tolist() == [target for target, _ in targets.values()]
+    digest = hashlib.sha256(matrix.tobytes()).hexdigest()
+    assert plain_digest(history, PARAMS, tmp_path) == digest
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.timeout(300)
@@ -71,6 +90,7 @@ async def test_live_targets_equal_a_plain_run_over_the_same_real_bars(
 ):
     """Four days of warm-up, three live, from a catalog that holds them all."""
     live, targets, found, expected = await played(real_data, tmp_path)
+    assert_one_rule(tmp_path, targets)
     assert found == {close: targets[close] for close in found}
     closes = [close for close in sorted(targets) if close >= min(found)]
     assert sorted(found) == closes, "no bar missing"
