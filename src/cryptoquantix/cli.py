@@ -442,10 +442,32 @@ def simulate(
     keys: Annotated[
         Path | None, typer.Option(help="JSON file of API keys (default: new ones).")
     ] = None,
+    venues: Annotated[
+        str, typer.Option(help="Venues to simulate, separated by commas.")
+    ] = "binance",
+    bybit_port: Annotated[int, typer.Option(help="Its port (0: any free).")] = 0,
+    deribit_port: Annotated[int, typer.Option(help="Its port (0: any free).")] = 0,
+    scenario: Annotated[
+        str | None, typer.Option(help="Prices and faults by script: a name or a file.")
+    ] = None,
+    fault_seed: Annotated[int, typer.Option(help="Seed of what faults hit.")] = 0,
+    faults_per_minute: Annotated[
+        float, typer.Option(help="Faults planned by the seed, on average.")
+    ] = 0.0,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep books and keys in this file.")
+    ] = None,
+    tls_port: Annotated[
+        int | None,
+        typer.Option(help="TLS port with all venues' host names (0: any free)."),
+    ] = None,
+    tls_folder: Annotated[
+        Path, typer.Option(help="Folder of the TLS port's certificates.")
+    ] = Path("var/simulator-tls"),
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate a venue on this machine: Binance USD-M's own REST and WebSocket."""
+    """Simulate venues on this machine: their own REST and WebSocket, and faults."""
     from cryptoquantix.apps.settings import load_settings
     from cryptoquantix.apps.simulate import SimulateOptions, run
 
@@ -468,6 +490,15 @@ def simulate(
         no_rate_limits=no_rate_limits,
         log=log,
         keys=keys,
+        venues=venues,
+        bybit_port=bybit_port,
+        deribit_port=deribit_port,
+        scenario=scenario,
+        fault_seed=fault_seed,
+        faults_per_minute=faults_per_minute,
+        state=state,
+        tls_port=tls_port,
+        tls_folder=tls_folder,
     )
     run(options, as_json=as_json)
 

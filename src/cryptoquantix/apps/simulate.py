@@ -1,4 +1,4 @@
-"""``cqx simulate``: a tape or generated prices, one venue, its admin API."""
+"""``cqx simulate``: a tape or generated prices, the venues, their admin API."""
 
 from __future__ import annotations
 
@@ -24,22 +24,29 @@ from cryptoquantix.simulator.build import (
     build_world,
     generated_plan,
     merged_plan,
+    venue_names,
 )
 from cryptoquantix.simulator.exchange import Print
+from cryptoquantix.simulator.faults import Fault, seeded_faults
 from cryptoquantix.simulator.generator import (
     DEFAULT_SYMBOLS,
+    VOLATILITY_PER_DAY,
     Generated,
     generated_instrument,
 )
 from cryptoquantix.simulator.history import PriorBar
 from cryptoquantix.simulator.keys import VenueKeys, generate_keys, read_keys
 from cryptoquantix.simulator.listing import Listing
-from cryptoquantix.simulator.run import Simulation, describe
+from cryptoquantix.simulator.run import Bound, Simulation, describe
+from cryptoquantix.simulator.scenario import Scenario, load_scenario
+from cryptoquantix.simulator.state import SavedWorld, save_world
 from cryptoquantix.simulator.tape import TapeEntry
+from cryptoquantix.simulator.world import World
 
 PRIOR_DAYS = 60  # of bars before a tape's start that klines may show
 _NS_PER_DAY = 86_400_000_000_000
 _SEED = 1
+FAULTS_PER_MINUTE_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,15 @@ class SimulateOptions:
     no_rate_limits: bool = False
     log: Path | None = None
     keys: Path | None = None
+    venues: str = "binance"
+    bybit_port: int = 0
+    deribit_port: int = 0
+    scenario: str | None = None
+    fault_seed: int = 0
+    faults_per_minute: float = 0.0
+    state: Path | None = None
+    tls_port: int | None = None
+    tls_folder: Path = Path("var/simulator-tls")
 
 
 def run(options: SimulateOptions, *, as_json: bool) -> None:
@@ -78,11 +94,14 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
         If the tape's instrument is not in the catalog.
     """
     clock = SystemClock()
-    keys = read_keys(options.keys, "binance") if options.keys else generate_keys()
+    names = _venues(options)
+    scenario = load_scenario(options.scenario) if options.scenario else None
+    kept = _kept(options)
+    keys = _keys(options, names, kept)
     balance = _decimal(options.balance, "--balance")
     try:
         world = build_world(
-            _plan(options, clock.time_ns()),
+            _plan(options, clock.time_ns(), scenario, kept),
             keys,
             clock,
             Options(
@@ -92,18 +111,49 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
                 is_lenient=options.lenient,
                 is_limited=not options.no_rate_limits,
                 log=options.log,
+                venues=names,
+                scenario=scenario,
             ),
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    simulation = Simulation(world)
+    if kept is not None:
+        kept.restore(world)
+    _serve(options, world, keys, as_json=as_json)
 
-    def announce(bound: dict[str, int], admin: int) -> None:
-        line = describe(options.host, bound, admin)
-        _print_ready(line, keys, as_json=as_json)
 
-    ports = {"binance": options.binance_port}
-    serving = simulation.serve(options.host, ports, options.admin_port, announce)
+def _serve(
+    options: SimulateOptions,
+    world: World,
+    keys: dict[str, VenueKeys],
+    *,
+    as_json: bool,
+) -> None:
+    state = options.state
+    simulation = Simulation(
+        world,
+        fault_seed=options.fault_seed,
+        tls=options.tls_folder if options.tls_port is not None else None,
+        on_save=None if state is None else lambda: save_world(state, world, keys),
+    )
+    for fault in _seeded(options, list(world.venues)):
+        simulation.faults.add(fault)
+
+    def announce(bound: Bound) -> None:
+        _print_ready(describe(options.host, bound), keys, as_json=as_json)
+
+    ports = {
+        "binance": options.binance_port,
+        "bybit": options.bybit_port,
+        "deribit": options.deribit_port,
+    }
+    serving = simulation.serve(
+        options.host,
+        ports,
+        options.admin_port,
+        announce,
+        tls_port=options.tls_port or 0,
+    )
     try:
         uvloop.run(serving)
     except KeyboardInterrupt:
@@ -114,55 +164,130 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
         raise
 
 
-def _print_ready(line: dict[str, Any], keys: VenueKeys, *, as_json: bool) -> None:
-    venue = line["venues"]["binance"]
-    venue |= keys
-    if as_json:
-        text = json.dumps(line)
-    else:
-        text = (
-            f"simulating Binance USD-M: REST {venue['rest']}, WebSocket {venue['ws']}, "
-            f"admin {line['admin']}\nkey {venue['key']}\nsecret {venue['secret']}"
-        )
+def _venues(options: SimulateOptions) -> tuple[str, ...]:
+    names = dict.fromkeys(n.strip() for n in options.venues.split(",") if n.strip())
+    known = venue_names()
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        found = wrong[0] if wrong else ""
+        msg = f"--venues must name some of {', '.join(known)}, was {found!r}"
+        raise SettingsError(msg)
+    return tuple(names)
+
+
+def _kept(options: SimulateOptions) -> SavedWorld | None:
+    if options.state is None or not options.state.exists():
+        return None
+    return SavedWorld(options.state)
+
+
+def _keys(
+    options: SimulateOptions, names: tuple[str, ...], kept: SavedWorld | None
+) -> dict[str, VenueKeys]:
+    """Return keys from the file, else those that were saved, else new ones."""
+    if options.keys is not None:
+        return {name: read_keys(options.keys, name) for name in names}
+    saved = kept.keys if kept is not None else {}
+    return {name: saved.get(name) or generate_keys() for name in names}
+
+
+def _seeded(options: SimulateOptions, venues: list[str]) -> list[Fault]:
+    """Return the faults that a seed plans for the next day."""
+    if not 0 <= options.faults_per_minute <= FAULTS_PER_MINUTE_MAX:
+        msg = f"--faults-per-minute must be within 0..{FAULTS_PER_MINUTE_MAX}"
+        raise SettingsError(msg)
+    return seeded_faults(
+        abs(options.fault_seed),
+        venues,
+        seconds=86_400,
+        per_minute=options.faults_per_minute,
+    )[:900]
+
+
+def _print_ready(
+    line: dict[str, Any], keys: dict[str, VenueKeys], *, as_json: bool
+) -> None:
+    for name, venue in line["venues"].items():
+        venue |= {k: keys[name][k] for k in ("key", "secret", "risk")}
+    text = json.dumps(line)
+    if not as_json:
+        parts = [
+            f"simulating {name}: REST {venue['rest']}, WebSocket {venue['ws']}\n"
+            f"key {venue['key']}\nsecret {venue['secret']}"
+            for name, venue in line["venues"].items()
+        ]
+        if "tls" in line:
+            tls = line["tls"]
+            parts.append(f"TLS port {tls['port']}, trust {tls['ca']}")
+        text = "\n".join([*parts, f"admin {line['admin']}"])
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def _plan(options: SimulateOptions, now_ns: int) -> Plan:
+def _plan(
+    options: SimulateOptions,
+    now_ns: int,
+    scenario: Scenario | None,
+    kept: SavedWorld | None,
+) -> Plan:
     """Return the instruments and trades that the options ask for."""
     symbols = [s.strip().upper() for s in options.instruments.split(",") if s.strip()]
     if options.tape is None:
         if not symbols:
             msg = "--instruments must name at least one symbol"
             raise SettingsError(msg)
-        start_ns = _time_ns(options.start, "--start") or now_ns
-        return _generated(symbols, _seed(options), start_ns)
-    taped = _tape_plan(options, InstrumentId.parse(options.tape))
+        start = options.start or (scenario.start if scenario else None)
+        start_ns = _time_ns(start, "--start") if start else now_ns
+        start_ns = start_ns or now_ns
+        return _generated(options, symbols, start_ns, scenario=scenario, kept=kept)
+    taped = _tape_plan(options, InstrumentId.parse(options.tape), kept)
     if options.generate is None:
         return taped
     own = {i.listing.symbol for i in taped.instruments}
     others = [s for s in symbols if s not in own]
     if not others:
         return taped
-    return merged_plan(taped, _generated(others, options.generate, taped.start_ns))
+    start_ns = taped.start_ns
+    more = _generated(options, others, start_ns, scenario=scenario, kept=kept)
+    return merged_plan(taped, more)
 
 
 def _seed(options: SimulateOptions) -> int:
     return _SEED if options.generate is None else options.generate
 
 
-def _generated(symbols: list[str], seed: int, start_ns: int) -> Plan:
+def _generated(
+    options: SimulateOptions,
+    symbols: list[str],
+    start_ns: int,
+    *,
+    scenario: Scenario | None,
+    kept: SavedWorld | None,
+) -> Plan:
     instruments = [generated_instrument(s) for s in dict.fromkeys(symbols)]
-    return generated_plan(instruments, abs(seed), start_ns=start_ns)
+    seed = abs(_seed(options))
+    if kept is not None:
+        # It goes on from where it was, by dice of its own.
+        instruments = [kept.repriced(i) for i in instruments]
+        start_ns = max(start_ns, kept.tape_ns)
+        seed += start_ns % 1_000_000_007
+    volatility = scenario.volatility_per_day if scenario else VOLATILITY_PER_DAY
+    return generated_plan(
+        instruments, seed, start_ns=start_ns, volatility_per_day=volatility
+    )
 
 
-def _tape_plan(options: SimulateOptions, instrument: InstrumentId) -> Plan:
+def _tape_plan(
+    options: SimulateOptions, instrument: InstrumentId, kept: SavedWorld | None
+) -> Plan:
     # Polars is only loaded where a tape is played.
     from cryptoquantix.data.catalog import Catalog  # noqa: PLC0415 - see above
     from cryptoquantix.data.tape import tape, tape_source  # noqa: PLC0415 - see above
 
     catalog = Catalog(options.catalog)
     start_ns = _time_ns(options.start, "--start")
+    if kept is not None:
+        start_ns = max(start_ns or 0, kept.tape_ns + 1)
     end_ns = _time_ns(options.end, "--end")
     source = tape_source(catalog, instrument, start_ns, end_ns)
     symbol = instrument.symbol

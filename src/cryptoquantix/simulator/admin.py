@@ -1,4 +1,4 @@
-"""The operator's HTTP API of the simulator: prices, outages, watches, the log."""
+"""The operator's HTTP API of the simulator: prices, faults, watches, the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from cryptoquantix.simulator.account_faults import ACCOUNT
+from cryptoquantix.simulator.fault_runner import FaultRunner
+from cryptoquantix.simulator.faults import OUTAGES, parse_fault
 from cryptoquantix.simulator.listing import to_units
-from cryptoquantix.simulator.server import OUTAGES, VenueServer
+from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.world import World
 
-ACCOUNT = 1
 LOG_LIMIT_MAX = 10_000
 SECONDS_MAX = 86_400.0
 
@@ -29,14 +31,20 @@ class AdminError(Exception):
 class Admin:
     """Handlers by method and path over a world and its servers."""
 
-    def __init__(self, world: World, servers: dict[str, VenueServer]) -> None:
+    def __init__(
+        self, world: World, servers: dict[str, VenueServer], faults: FaultRunner
+    ) -> None:
         self._world = world
         self._servers = servers
+        self._faults = faults
         self._routes: dict[tuple[str, str], _Handler] = {
             ("GET", "/state"): self._state,
             ("POST", "/tape"): self._tape,
             ("POST", "/price"): self._price,
             ("POST", "/outage"): self._outage,
+            ("GET", "/faults"): self._list_faults,
+            ("POST", "/faults"): self._add_fault,
+            ("DELETE", "/faults"): self._end_faults,
             ("GET", "/account"): self._account,
             ("POST", "/account"): self._transfer,
             ("GET", "/watch"): self._watched,
@@ -136,6 +144,27 @@ class Admin:
             server.end_outage()
         return {"venue": server.venue.name, "outage": server.outage}
 
+    async def _list_faults(self, request: web.BaseRequest) -> dict[str, Any]:
+        del request
+        now_ns = self._world.clock.monotonic_ns()
+        return {"faults": self._faults.board.to_json(now_ns)}
+
+    async def _add_fault(self, request: web.BaseRequest) -> dict[str, Any]:
+        wanted = await _object(request, None)
+        try:
+            active = self._faults.add(parse_fault(wanted))
+        except ValueError as error:
+            raise AdminError(str(error)) from None
+        return active.to_json(self._world.clock.monotonic_ns())
+
+    async def _end_faults(self, request: web.BaseRequest) -> dict[str, Any]:
+        text = request.rel_url.query.get("id")
+        if text is not None and not (text.isdecimal() and len(text) < 10):
+            msg = f"id must be a whole number, was {text!r}"
+            raise AdminError(msg)
+        ended = self._faults.remove(None if text is None else int(text))
+        return {"ended": ended} | await self._list_faults(request)
+
     async def _account(self, request: web.BaseRequest) -> dict[str, Any]:
         venue = self._venue(request.rel_url.query)
         return venue.account_json(ACCOUNT)
@@ -194,7 +223,7 @@ class Admin:
         return venue
 
 
-async def _object(request: web.BaseRequest, known: set[str]) -> dict[str, Any]:
+async def _object(request: web.BaseRequest, known: set[str] | None) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(await request.read())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -203,8 +232,8 @@ async def _object(request: web.BaseRequest, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         msg = f"expected a JSON object, found {type(value).__name__}"
         raise AdminError(msg)
-    unknown = sorted(set(value) - known)
-    if unknown:
+    unknown = sorted(set(value) - known) if known is not None else []
+    if known is not None and unknown:
         msg = f"unknown field {unknown[0]!r}, expected {', '.join(sorted(known))}"
         raise AdminError(msg)
     return value

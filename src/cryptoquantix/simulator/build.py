@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from cryptoquantix.core.clock import Clock
-from cryptoquantix.simulator.binance_venue import BinanceVenue
-from cryptoquantix.simulator.generator import Generated, generate, prior_bars
+from cryptoquantix.simulator.generator import (
+    VOLATILITY_PER_DAY,
+    Generated,
+    generate,
+    prior_bars,
+)
 from cryptoquantix.simulator.history import PriorBar
 from cryptoquantix.simulator.keys import VenueKeys
+from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.record import Record
+from cryptoquantix.simulator.scenario import ListedName, Scenario, ScenarioPlayer
 from cryptoquantix.simulator.tape import Tape, TapeEntry
+from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.wire.messages import Key
 from cryptoquantix.simulator.world import World
 
@@ -31,7 +39,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run; ``balance`` is the account's first deposit in USDT."""
+    """
+    How to run.
+
+    ``balance`` is what each venue's account is worth at first, in its value coin;
+    ``venues`` are those that are simulated.
+    """
 
     balance: Decimal = Decimal(100_000)
     speed: float = 1.0
@@ -39,16 +52,24 @@ class Options:
     is_lenient: bool = False
     is_limited: bool = True
     log: Path | None = None
+    venues: tuple[str, ...] = ("binance",)
+    scenario: Scenario | None = None
 
 
 def generated_plan(
-    instruments: Sequence[Generated], seed: int, *, start_ns: int
+    instruments: Sequence[Generated],
+    seed: int,
+    *,
+    start_ns: int,
+    volatility_per_day: float = VOLATILITY_PER_DAY,
 ) -> Plan:
     """Return generated instruments with three generated days before the start."""
     prior = {
         i.listing.symbol: prior_bars(i, seed, end_ns=start_ns) for i in instruments
     }
-    entries = generate(instruments, seed, start_ns=start_ns)
+    entries = generate(
+        instruments, seed, start_ns=start_ns, volatility_per_day=volatility_per_day
+    )
     return Plan(instruments, entries, start_ns, prior)
 
 
@@ -65,8 +86,17 @@ def merged_plan(first: Plan, second: Plan) -> Plan:
     )
 
 
+def venue_names() -> list[str]:
+    """Return every venue that can be simulated."""
+    return list(_VENUES)
+
+
 def build_world(plan: Plan, keys: VenueKeys, clock: Clock, options: Options) -> World:
-    """Return a world with one venue, one funded account and two keys to it."""
+    """
+    Return a world whose venues have one funded account and two keys to it each.
+
+    ``keys`` are by venue, or with a single venue just its own.
+    """
     record = Record(options.log)
     tape = Tape(
         plan.entries,
@@ -76,18 +106,41 @@ def build_world(plan: Plan, keys: VenueKeys, clock: Clock, options: Options) -> 
         paused=options.is_paused,
     )
     world = World(clock, tape, record)
+    for name in options.venues:
+        own = keys if "key" in keys else keys[name]
+        venue = _venue(name, own, record, options)
+        _list(venue, plan)
+        world.venues[name] = venue
+        _fund(world.venues[name], own, clock.time_ns(), options)
+    if options.scenario is not None:
+        listed = [
+            ListedName(name, symbol, listing.base)
+            for name, venue in world.venues.items()
+            for symbol, listing in venue.listings().items()
+        ]
+        world.player = ScenarioPlayer(options.scenario, plan.start_ns, listed)
+    return world
+
+
+def _venue(
+    name: str, keys: VenueKeys, record: Record, options: Options
+) -> SimulatedVenue:
     risk = keys["risk"]
     pairs = [
         Key(keys["key"], keys["secret"], 1, "trade"),
         Key(risk["key"], risk["secret"], 1, "risk"),
     ]
-    venue = BinanceVenue(
+    venue: SimulatedVenue = _VENUES[name]()(
         pairs,
         record,
         seed=keys["secret"],
         is_lenient=options.is_lenient,
         is_limited=options.is_limited,
     )
+    return venue
+
+
+def _list(venue: SimulatedVenue, plan: Plan) -> None:
     for instrument in plan.instruments:
         listing = instrument.listing
         venue.add_instrument(
@@ -96,6 +149,52 @@ def build_world(plan: Plan, keys: VenueKeys, clock: Clock, options: Options) -> 
             tape_ns=plan.start_ns,
             prior=plan.prior.get(listing.symbol, ()),
         )
-    venue.open_account(options.balance, clock.time_ns())
-    world.venues[venue.name] = venue
-    return world
+
+
+def _fund(
+    venue: SimulatedVenue, keys: VenueKeys, time_ns: int, options: Options
+) -> None:
+    balances: dict[str, str] | None = keys.get("balances")
+    if balances is None:
+        venue.open_account(options.balance, time_ns)
+        return
+    account = venue.exchange.clearing.open_account(0, time_ns)
+    for coin, amount in balances.items():
+        if coin not in venue.rules.coins:
+            known = ", ".join(venue.rules.coins)
+            msg = f"{venue.name} settles in {known}, not in {coin}"
+            raise ValueError(msg)
+        if units := to_units(Decimal(amount)):
+            venue.transfer(account.id, units, time_ns, coin)
+
+
+# A venue's wire is loaded only where it is simulated: it costs start-up time.
+def _binance() -> Any:  # noqa: ANN401 - classes that share one way to be made
+    from cryptoquantix.simulator.binance_venue import (  # noqa: PLC0415 - see above
+        BinanceVenue,
+    )
+
+    return BinanceVenue
+
+
+def _bybit() -> Any:  # noqa: ANN401 - as above
+    from cryptoquantix.simulator.bybit_venue import (  # noqa: PLC0415 - see above
+        BybitVenue,
+    )
+
+    return BybitVenue
+
+
+def _deribit() -> Any:  # noqa: ANN401 - as above
+    from cryptoquantix.simulator.deribit_venue import (  # noqa: PLC0415 - see above
+        DeribitVenue,
+    )
+
+    return DeribitVenue
+
+
+_VENUES: dict[str, Callable[[], Any]] = {
+    "binance": _binance,
+    "bybit": _bybit,
+    "deribit": _deribit,
+}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cryptoquantix.simulator.faults import Active, Kind
+from cryptoquantix.simulator.faults import ANSWERS, Active, Kind
 
 _JSON = "application/json"
 _HTML = "text/html"
@@ -78,23 +78,31 @@ def unknown_channel(venue: str) -> str:
     return '{"e":"noveltyUpdate","E":1,"s":"BTCUSDT"}'
 
 
-def auth_refused_message(venue: str, request: Any) -> str:  # noqa: ANN401 - client's
-    """Return the answer to a login over WebSocket that is refused."""
-    number = request.get("id") if isinstance(request, dict) else None
-    if venue == "bybit":
-        asked = request.get("req_id", "") if isinstance(request, dict) else ""
-        refused = {
-            "success": False,
-            "ret_msg": "Params Error",
-            "op": "auth",
-            "conn_id": "",
-            "req_id": asked,
-        }
-        return msgspec.json.encode(refused).decode()
-    error = {"code": 13004, "message": "invalid_credentials"}
-    return msgspec.json.encode(
-        {"jsonrpc": "2.0", "id": number, "error": error}
-    ).decode()
+def message_kinds(venue: str) -> frozenset[Kind]:
+    """Return which refusals concern a WebSocket message: all where calls come so."""
+    return ANSWERS if venue == "deribit" else frozenset({Kind.AUTH_REFUSED})
+
+
+def message_answer(
+    venue: str,
+    active: Active,
+    request: Any,  # noqa: ANN401 - whatever a client sent
+    now_ns: int,
+) -> str:
+    """Return the refusal of a WebSocket message, with the number it was asked by."""
+    asked = request if isinstance(request, dict) else {}
+    if venue == "deribit":
+        said = _deribit(active.kind, active.retry_after(now_ns))
+        refused = msgspec.json.decode(said.body)
+        return msgspec.json.encode({"id": asked.get("id"), **refused}).decode()
+    refused = {
+        "success": False,
+        "ret_msg": "Params Error",
+        "op": "auth",
+        "conn_id": "",
+        "req_id": asked.get("req_id", ""),
+    }
+    return msgspec.json.encode(refused).decode()
 
 
 def _forbidden(venue: str) -> Answer:

@@ -108,6 +108,13 @@ ONCE: Final = frozenset(
 )
 # A missing sequence number is one gap, not a feed that has stopped.
 _COUNT_DEFAULT: Final = {Kind.BOOK_GAP: 1}
+# What a kind means where its filter names nothing: its own requests and messages.
+_LOGIN: Final = r'^POST /fapi/v1/listenKey|public/auth|"op":\s*"auth"'
+_MATCH_DEFAULT: Final = {
+    Kind.KEEP_ALIVE_REFUSED: r"^PUT /fapi/v1/listenKey",
+    Kind.SLOW_AUTH: _LOGIN,
+    Kind.AUTH_REFUSED: _LOGIN,
+}
 _NEEDS_AMOUNT: Final = frozenset({Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.EXTERNAL_FILL})
 # Codes an endpoint may send (RFC 6455); 1006 stands for no close frame at all.
 _CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1006, 1015)})
@@ -135,7 +142,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     count
         How many hits it has at most; 0 is no limit (a book gap: one).
     milliseconds, jitter
-        Median wait, and the sigma of its logarithm (0: always the median).
+        Median wait, and the sigma of its logarithm (0: always the median). Of a
+        clock skew: how far the venue's clock is ahead (negative: behind).
     retry_after
         Seconds named in ``Retry-After``; 0 is what is left of the fault.
     ban_after
@@ -172,7 +180,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         _within("delay", self.delay, 0, SECONDS_MAX)
         _within("seconds", self.seconds, 0, SECONDS_MAX)
         _within("probability", self.probability, 0, 1)
-        _within("milliseconds", self.milliseconds, 0, DELAY_MS_MAX)
+        least = -DELAY_MS_MAX if self.kind is Kind.CLOCK_SKEW else 0
+        _within("milliseconds", self.milliseconds, least, DELAY_MS_MAX)
         _within("jitter", self.jitter, 0, 3)
         _within("count", self.count, 0, 1_000_000)
         _within("retry_after", self.retry_after, 0, 3 * 86_400)
@@ -280,7 +289,7 @@ class Active:
         """Draw whether this text is hit, and count it if so."""
         if self.fault.hits_max and self.hits >= self.fault.hits_max:
             return False
-        if self.fault.match and not self.pattern.search(text):
+        if not self.pattern.search(text):
             return False
         # One draw for each text that matches, whatever the probability.
         if self.dice.random() >= self.fault.probability:
@@ -333,7 +342,7 @@ class FaultBoard:
             start_ns,
             start_ns + int(fault.seconds * _NS),
             np.random.default_rng([self._seed, self._made]),
-            re.compile(fault.match),
+            re.compile(fault.match or _MATCH_DEFAULT.get(fault.kind, "")),
         )
         self._all.append(active)
         return active

@@ -1,9 +1,14 @@
-"""API keys of the simulated accounts, generated or from a file; it checks none."""
+"""
+API keys and first deposits of the simulated accounts, generated or from a file.
+
+It checks no signature; it only says which keys there are.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,9 @@ def generate_keys() -> VenueKeys:
 def read_keys(path: Path, venue: str) -> VenueKeys:
     """
     Return the keys of ``venue`` in a JSON file, shaped like the ready line's.
+
+    ``"balances": {"USDT": "5000"}`` beside them, if there, is the account's first
+    deposit in place of the one asked for by option.
 
     Raises
     ------
@@ -49,7 +57,23 @@ def read_keys(path: Path, venue: str) -> VenueKeys:
         raise SettingsError(msg)
     pair = {"key": found["key"], "secret": found["secret"]}
     risk = {"key": found["risk"]["key"], "secret": found["risk"]["secret"]}
-    return {**pair, "risk": risk}
+    balances = found.get("balances")
+    if balances is None:
+        return {**pair, "risk": risk}
+    return {**pair, "risk": risk, "balances": _balances(balances, path)}
+
+
+def _balances(value: object, path: Path) -> dict[str, str]:
+    found = value if isinstance(value, dict) else {"": ""}
+    for coin, amount in found.items():
+        try:
+            number = Decimal(amount) if isinstance(amount, str) else Decimal("NaN")
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not coin or not (number.is_finite() and 0 <= number < 10**15):
+            msg = f'{path}: balances must be like {{"USDT": "5000"}}, not {value!r}'
+            raise SettingsError(msg)
+    return found
 
 
 def _pair() -> KeyPair:

@@ -7,28 +7,63 @@ import contextlib
 import resource
 import signal
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from cryptoquantix.simulator.admin import Admin
+from cryptoquantix.simulator.fault_runner import FaultRunner
+from cryptoquantix.simulator.faults import FaultBoard
 from cryptoquantix.simulator.server import BUFFER_BYTES_HIGH, VenueServer, listen
+from cryptoquantix.simulator.tls_door import TlsDoor, make_files
 from cryptoquantix.simulator.world import World
 
 TIMER_SECONDS = 0.05
 WAIT_SECONDS_MAX = 0.02
 WAIT_SECONDS_MIN = 0.001
+SAVE_SECONDS = 30.0
 TURNS_BETWEEN_BURSTS = 5
 REAL_TIME_SPEED = 10.0  # up to here the tape waits for no reader
+
+
+class TlsBound(NamedTuple):
+    """The TLS port, and the file of the authority to trust."""
+
+    port: int
+    ca: Path
+
+
+class Bound(NamedTuple):
+    """Where everything listens: venues by name, the admin API, the TLS port."""
+
+    ports: dict[str, int]
+    admin: int
+    tls: TlsBound | None = None
 
 
 class Simulation:
     """A world behind its sockets."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        fault_seed: int = 0,
+        tls: Path | None = None,
+        on_save: Callable[[], None] | None = None,
+    ) -> None:
+        """``tls`` is a folder to put new certificates in, None for no TLS port."""
         self.world = world
-        self.servers = {n: VenueServer(v, world.clock) for n, v in world.venues.items()}
-        self._admin = Admin(world, self.servers)
+        board = FaultBoard(fault_seed)
+        self.servers = {
+            name: VenueServer(venue, world.clock, board)
+            for name, venue in world.venues.items()
+        }
+        self.faults = FaultRunner(board, world, self.servers)
+        self._admin = Admin(world, self.servers, self.faults)
+        self._tls = tls
+        self._on_save = on_save
         self._waiting_bytes = 0
 
     async def serve(
@@ -36,31 +71,41 @@ class Simulation:
         host: str,
         ports: dict[str, int],
         admin_port: int,
-        on_ready: Callable[[dict[str, int], int], None],
+        on_ready: Callable[[Bound], None],
+        *,
+        tls_port: int = 0,
     ) -> None:
         """
         Serve until cancelled or told to stop by SIGINT or SIGTERM.
 
         ``on_ready`` gets the ports once all of them listen. Cancelled, it closes
-        every connection.
+        every connection. What is to be kept is saved last of all.
         """
         _raise_file_limit()
         web_admin = web.Server(self._admin.handle, access_log=None)
         admin: asyncio.Server | None = None
+        door = TlsDoor(self.servers)
         try:
             bound = {
                 name: await server.start(host, ports.get(name, 0))
                 for name, server in self.servers.items()
             }
             admin = await listen(web_admin, host, admin_port)
-            on_ready(bound, int(admin.sockets[0].getsockname()[1]))
+            tls: TlsBound | None = None
+            if self._tls is not None:
+                files = make_files(self._tls, self.world.clock.time_ns())
+                tls = TlsBound(await door.start(host, tls_port, files), files.ca)
+            on_ready(Bound(bound, int(admin.sockets[0].getsockname()[1]), tls))
             await self._run()
         finally:
             if admin is not None:
                 admin.close()
             for server in self.servers.values():
                 await server.stop()
+            await door.stop()
             await web_admin.shutdown(1.0)
+            if self._on_save is not None:
+                self._on_save()
             self.world.record.close()
 
     async def _run(self) -> None:
@@ -73,6 +118,7 @@ class Simulation:
             parts = [
                 tasks.create_task(self._pump()),
                 tasks.create_task(self._tick_timer()),
+                tasks.create_task(self._save_timer()),
             ]
             await stop.wait()
             for part in parts:
@@ -101,10 +147,16 @@ class Simulation:
 
     async def _tick_timer(self) -> None:
         while True:
+            self.faults.turn()
             self.world.timer()
             self._flush()
             self.world.record.flush()
             await asyncio.sleep(TIMER_SECONDS)
+
+    async def _save_timer(self) -> None:
+        while self._on_save is not None:
+            await asyncio.sleep(SAVE_SECONDS)
+            self._on_save()
 
     def _flush(self) -> None:
         self._waiting_bytes = max(s.flush() for s in self.servers.values())
@@ -117,15 +169,18 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def describe(host: str, bound: dict[str, int], admin: int) -> dict[str, Any]:
+def describe(host: str, bound: Bound) -> dict[str, Any]:
     """Return the line that says where everything is."""
-    return {
+    line: dict[str, Any] = {
         "venues": {
             name: {
                 "rest": f"http://{host}:{port}",
                 "ws": f"ws://{host}:{port}",
             }
-            for name, port in bound.items()
+            for name, port in bound.ports.items()
         },
-        "admin": f"http://{host}:{admin}",
+        "admin": f"http://{host}:{bound.admin}",
     }
+    if bound.tls is not None:
+        line["tls"] = {"port": bound.tls.port, "ca": str(bound.tls.ca.absolute())}
+    return line

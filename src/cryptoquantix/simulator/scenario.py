@@ -177,11 +177,16 @@ def _timed(value: dict[str, Any]) -> TimedFault:
 
 
 class Step(NamedTuple):
-    """One instrument's price is to be ``factor`` times what it is."""
+    """
+    One instrument's price is to be ``factor`` times what it is.
+
+    ``is_alone``: at this venue and not at the others, whose index stays.
+    """
 
     venue: str
     symbol: str
     factor: Fraction
+    is_alone: bool
 
 
 class ListedName(NamedTuple):
@@ -226,7 +231,8 @@ class ScenarioPlayer:
             wanted = path.factor(seconds)
             if wanted != done[0]:
                 factor = wanted / done[0]
-                steps.append(Step(listed_at.venue, listed_at.symbol, factor))
+                is_alone = path.venue != ANY
+                steps.append(Step(listed_at.venue, listed_at.symbol, factor, is_alone))
                 done[0] = wanted
         return steps
 

@@ -1,32 +1,58 @@
 """
-The sockets of one simulated venue: HTTP and WebSocket on one port, and outages.
+The sockets of one simulated venue: HTTP and WebSocket on one port, and its faults.
 
 Slow readers are dropped once too much waits for them. A request, a message or a
-connection that is malformed never ends the process.
+connection that is malformed never ends the process. What a fault does to a request
+or a message is decided by the board and carried out here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Coroutine
+import ssl
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, cast
 
-from aiohttp import WSMsgType, web
+import msgspec
+from aiohttp import WSMessage, WSMsgType, web
 
 from cryptoquantix.core.clock import Clock
 from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.simulator.fault_words import (
+    Answer,
+    answer,
+    handshake_answer,
+    message_answer,
+    message_kinds,
+)
+from cryptoquantix.simulator.faults import (
+    ANSWERS,
+    OUTAGES,
+    WAITS,
+    Active,
+    FaultBoard,
+    Kind,
+)
+from cryptoquantix.simulator.frame_gate import (
+    FrameClass,
+    FrameGate,
+    frame_class,
+    payload_of,
+)
+from cryptoquantix.simulator.listener import BUFFER_BYTES_HIGH, Listener
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
+
+__all__ = ["BUFFER_BYTES_HIGH", "OUTAGES", "VenueServer", "listen"]
 
 BACKLOG: Final = 2_048
 BODY_BYTES_MAX: Final = 1_048_576
 MESSAGE_BYTES_MAX: Final = 65_536
-BUFFER_BYTES_MAX: Final = 64 * 1_048_576  # waiting for one reader, then it is cut
-BUFFER_BYTES_HIGH: Final = 2 * 1_048_576  # beyond this a fast tape waits
-STALLED_NS: Final = 5_000_000_000  # without progress a reader is cut
 PING_SECONDS: Final = 180.0
-OUTAGES: Final = ("refuse", "hang", "503")
+HOLD_STEP_SECONDS: Final = 0.1
+_HANDSHAKE = (Kind.HANDSHAKE_REFUSED, Kind.MAINTENANCE)
+_SILENT = (Kind.HALF_OPEN, Kind.NO_PONG)
 
 
 class _Refusing(asyncio.Protocol):
@@ -53,48 +79,17 @@ class _Hanging(asyncio.Protocol):
             self._held.discard(self._transport)
 
 
-class _Listener:
-    """One WebSocket connection: its subscriber and its transport."""
-
-    __slots__ = ("moved_ns", "subscriber", "transport", "waiting")
-
-    def __init__(
-        self, subscriber: Subscriber, transport: asyncio.Transport, now_ns: int
-    ) -> None:
-        self.subscriber = subscriber
-        self.transport = transport
-        self.moved_ns = now_ns
-        self.waiting = 0
-
-    def flush(self, monotonic_ns: int, *, silent: bool) -> int:
-        """Write what waits; return how many bytes the reader has not taken yet."""
-        frames = self.subscriber.frames
-        if self.transport.is_closing():
-            frames.clear()
-            return 0
-        if frames:
-            if not silent:
-                self.transport.write(b"".join(frames))
-            frames.clear()
-        waiting = self.transport.get_write_buffer_size()
-        if waiting < self.waiting or not waiting:
-            self.moved_ns = monotonic_ns
-        self.waiting = waiting
-        stalled = monotonic_ns - self.moved_ns > STALLED_NS
-        if waiting > BUFFER_BYTES_MAX or (waiting > BUFFER_BYTES_HIGH and stalled):
-            self.transport.abort()
-            return 0
-        return waiting
-
-
 class VenueServer:
     """One venue on one port."""
 
-    def __init__(self, venue: SimulatedVenue, clock: Clock) -> None:
+    def __init__(
+        self, venue: SimulatedVenue, clock: Clock, board: FaultBoard | None = None
+    ) -> None:
         self.venue = venue
         self.outage: str | None = None
+        self.listeners: set[Listener] = set()
         self._clock = clock
-        self._listeners: set[_Listener] = set()
+        self._board = board or FaultBoard()
         self._held: set[asyncio.Transport] = set()
         self._web: web.Server | None = None
         self._server: asyncio.Server | None = None
@@ -109,7 +104,7 @@ class VenueServer:
         SettingsError
             If the port is taken or the address is not of this machine.
         """
-        self._web = web.Server(self._handle, access_log=None)
+        self._web = web.Server(self.handle, access_log=None)
         self._server = await listen(self._protocol, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -128,7 +123,7 @@ class VenueServer:
         monotonic_ns = self._clock.monotonic_ns()
         silent = self.outage in {"hang", "refuse"}
         return max(
-            (x.flush(monotonic_ns, silent=silent) for x in tuple(self._listeners)),
+            (x.flush(monotonic_ns, silent=silent) for x in tuple(self.listeners)),
             default=0,
         )
 
@@ -165,6 +160,31 @@ class VenueServer:
             "outage", self._clock.time_ns(), venue=self.venue.name, outage=None
         )
 
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whichever port it came in by."""
+        if self.outage is not None:
+            return await self._fail(request)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._listen(request)
+        try:
+            body = await _body(request)
+        except web.HTTPRequestEntityTooLarge:
+            return _web(self.venue.oversized())
+        asked = _request(request, body)
+        if not self._board.is_quiet:
+            return await self._answer_faulty(request, asked)
+        answered = self.venue.respond(asked, self._time_ns())
+        self.flush()
+        return _web(answered)
+
+    async def _fail(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.outage == "503":
+            return _web(self.venue.unavailable(503))
+        return await self._swallow(request)
+
+    def _time_ns(self) -> int:
+        return self._clock.time_ns() + self.venue.skew_ns
+
     def _protocol(self) -> asyncio.BaseProtocol:
         if self.outage == "refuse":
             return _Refusing()
@@ -175,54 +195,175 @@ class VenueServer:
 
     def _transports(self) -> list[asyncio.Transport]:
         assert self._web is not None
-        found = [connection.transport for connection in self._web.connections]
-        return [_stream(t) for t in found if t is not None and not t.is_closing()]
+        found = {c.transport for c in self._web.connections if c.transport is not None}
+        found |= {x.transport for x in self.listeners}
+        return [_stream(t) for t in found if not t.is_closing()]
 
     def _cut_all(self) -> None:
         for transport in [*self._transports(), *self._held]:
             transport.abort()
         self._held.clear()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self.outage == "503":
-            return _web(self.venue.unavailable(503))
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._listen(request)
-        try:
-            body = await _body(request)
-        except web.HTTPRequestEntityTooLarge:
-            return _web(self.venue.oversized())
-        answer = self.venue.respond(_request(request, body), self._clock.time_ns())
+    # What faults do to requests.
+
+    async def _answer_faulty(
+        self, request: web.BaseRequest, asked: Request
+    ) -> web.StreamResponse:
+        body = asked.body.decode(errors="replace")
+        text = f"{asked.method} {asked.path}?{asked.query}&{body}"
+        await asyncio.sleep(self._wait_seconds(text))
+        struck = self._strike(ANSWERS, text)
+        if struck is not None:
+            return _web(self._refuse(asked, struck))
+        answered = self.venue.respond(asked, self._time_ns())
         self.flush()
-        return _web(answer)
+        lost = self._strike((Kind.LOST_ANSWER,), text)
+        if lost is not None:
+            self._note(lost, f"the answer to {asked.method} {asked.path} is lost")
+            if lost.fault.mode == "cut":
+                _cut(request)
+            return await self._swallow(request, lost.end_ns)
+        return _web(answered)
+
+    def _strike(self, kinds: Iterable[Kind], text: str) -> Active | None:
+        now_ns = self._clock.monotonic_ns()
+        return self._board.strike(kinds, self.venue.name, text, now_ns)
+
+    def _wait_seconds(self, text: str) -> float:
+        struck = self._strike(WAITS, text)
+        return struck.wait_ns() / 1e9 if struck is not None else 0.0
+
+    def _refuse(self, asked: Request, struck: Active) -> Response:
+        time_ns = self._time_ns()
+        said = answer(self.venue.name, struck, self._clock.monotonic_ns(), time_ns)
+        response = _response(said)
+        response.notes = (f"fault {struck.kind.value}",)
+        self.venue.log_request(asked.method, asked.path, response, time_ns)
+        return response
+
+    async def _swallow(
+        self, request: web.BaseRequest, end_ns: int | None = None
+    ) -> web.StreamResponse:
+        """Hold a request without an answer until its time is up, then cut it."""
+        transport = request.transport
+        while transport is not None and not transport.is_closing():
+            if end_ns is None and self.outage != "hang":
+                break
+            if end_ns is not None and self._clock.monotonic_ns() >= end_ns:
+                break
+            await asyncio.sleep(HOLD_STEP_SECONDS)
+        _cut(request)
+        return web.Response(status=500)
+
+    def _note(self, active: Active, text: str) -> None:
+        self.venue.record.add(
+            "fault",
+            self._clock.time_ns(),
+            venue=self.venue.name,
+            fault=active.kind.value,
+            id=active.id,
+            event=text,
+        )
+
+    # WebSocket.
 
     async def _listen(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = _request(request, b"")
-        found = self.venue.open_subscriber(asked, self._clock.time_ns())
+        if not self._board.is_quiet:
+            struck = self._strike(_HANDSHAKE, f"GET {asked.path}?{asked.query}")
+            if struck is not None:
+                self._note(struck, "handshake refused")
+                now_ns = self._clock.monotonic_ns()
+                return _web(_response(handshake_answer(struck, now_ns)))
+        found = self.venue.open_subscriber(asked, self._time_ns())
         if isinstance(found, Response):
             return _web(found)
         socket = web.WebSocketResponse(
-            heartbeat=PING_SECONDS, compress=False, max_msg_size=MESSAGE_BYTES_MAX
+            heartbeat=PING_SECONDS,
+            autoping=False,
+            compress=False,
+            max_msg_size=MESSAGE_BYTES_MAX,
         )
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
-            self.venue.leave(found, self._clock.time_ns())
+            self.venue.leave(found, self._time_ns())
             return socket
-        listener = _Listener(found, _stream(transport), self._clock.monotonic_ns())
-        self._listeners.add(listener)
+        listener = Listener(
+            found,
+            _stream(transport),
+            FrameGate(self._board, self.venue.name),
+            path=request.raw_path,
+            now_ns=self._clock.monotonic_ns(),
+        )
+        self.listeners.add(listener)
         self.flush()
         try:
             async for message in socket:
-                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                    self.venue.receive(found, message.data, self._clock.time_ns())
-                    self.flush()
-                    if found.close_code is not None:
-                        await socket.close(code=found.close_code)
+                await self._on_message(socket, listener, message)
+                if found.close_code is not None:
+                    await socket.close(code=found.close_code)
         finally:
-            self._listeners.discard(listener)
-            self.venue.leave(found, self._clock.time_ns())
+            self.listeners.discard(listener)
+            self.venue.leave(found, self._time_ns())
         return socket
+
+    async def _on_message(
+        self, socket: web.WebSocketResponse, listener: Listener, message: WSMessage
+    ) -> None:
+        if message.type is WSMsgType.PING:
+            if not self._is_silent():
+                await socket.pong(message.data)
+        elif message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+            if self._board.is_quiet:
+                self._receive(listener.subscriber, message.data)
+            else:
+                await self._receive_faulty(listener, message.data)
+
+    def _is_silent(self) -> bool:
+        if self._board.is_quiet:
+            return False
+        now_ns = self._clock.monotonic_ns()
+        return bool(self._board.under_way(_SILENT, self.venue.name, now_ns))
+
+    def _receive(self, subscriber: Subscriber, data: str | bytes) -> None:
+        self.venue.receive(subscriber, data, self._time_ns())
+        self.flush()
+
+    async def _receive_faulty(self, listener: Listener, data: str | bytes) -> None:
+        text = data if isinstance(data, str) else data.decode(errors="replace")
+        slow = self._strike((Kind.SLOW_AUTH,), text)
+        if slow is not None:
+            # Only the login waits: what comes after it is heard before it.
+            loop = asyncio.get_running_loop()
+            loop.call_later(
+                slow.wait_ns() / 1e9, self._receive, listener.subscriber, data
+            )
+            return
+        late = self._strike((Kind.LATENCY,), text)
+        if late is not None:
+            await asyncio.sleep(late.wait_ns() / 1e9)
+        struck = self._strike(message_kinds(self.venue.name), text)
+        if struck is not None:
+            self._note(struck, "message refused")
+            now_ns = self._clock.monotonic_ns()
+            asked = _object(text)
+            listener.say(message_answer(self.venue.name, struck, asked, now_ns))
+            self.flush()
+            return
+        before = len(listener.subscriber.frames)
+        self.venue.receive(listener.subscriber, data, self._time_ns())
+        lost = self._strike((Kind.LOST_ANSWER,), text)
+        if lost is not None:
+            self._note(lost, "the answer to a message is lost")
+            _forget_answers(listener.subscriber.frames, before)
+        self.flush()
+
+
+def _forget_answers(frames: list[bytes], since: int) -> None:
+    frames[since:] = [
+        f for f in frames[since:] if frame_class(payload_of(f)) is not FrameClass.ANSWER
+    ]
 
 
 def _stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
@@ -230,8 +371,20 @@ def _stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return cast("asyncio.Transport", transport)
 
 
+def _cut(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        _stream(request.transport).abort()
+
+
 async def _body(request: web.BaseRequest) -> bytes:
     return await request.read() if request.body_exists else b""
+
+
+def _object(text: str) -> Any:  # noqa: ANN401 - whatever a client sent
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _request(request: web.BaseRequest, body: bytes) -> Request:
@@ -241,22 +394,31 @@ def _request(request: web.BaseRequest, body: bytes) -> Request:
     return Request(request.method, path, query, body, headers=headers, address=address)
 
 
-def _web(answer: Response) -> web.Response:
+def _response(said: Answer) -> Response:
+    return Response(
+        said.status, said.body, dict(said.headers or {}), content_type=said.content_type
+    )
+
+
+def _web(answered: Response) -> web.Response:
     return web.Response(
-        status=answer.status,
-        body=answer.body,
-        headers=answer.headers,
-        content_type=answer.content_type,
+        status=answered.status,
+        body=answered.body,
+        headers=answered.headers,
+        content_type=answered.content_type,
     )
 
 
 async def listen(
-    factory: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    factory: Callable[[], asyncio.BaseProtocol],
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None = None,
 ) -> asyncio.Server:
     """Open a listening port, or say in one sentence why not."""
     loop = asyncio.get_running_loop()
     creation: Coroutine[Any, Any, asyncio.Server] = loop.create_server(
-        factory, host, port, backlog=BACKLOG, reuse_address=True
+        factory, host, port, backlog=BACKLOG, reuse_address=True, ssl=context
     )
     try:
         return await creation

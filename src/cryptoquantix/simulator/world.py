@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from cryptoquantix.core.clock import Clock
 from cryptoquantix.simulator.record import Record
+from cryptoquantix.simulator.scenario import ScenarioPlayer
 from cryptoquantix.simulator.tape import Tape
 from cryptoquantix.simulator.venue import SimulatedVenue
 
@@ -46,6 +47,7 @@ class World:
         self.tape = tape
         self.record = record
         self.venues: dict[str, SimulatedVenue] = {}
+        self.player: ScenarioPlayer | None = None
         self._ramps: list[_Ramp] = []
 
     def play(self) -> bool:
@@ -53,21 +55,36 @@ class World:
         clock, tape = self.clock, self.tape
         monotonic_ns = clock.monotonic_ns()
         stop_ns = monotonic_ns + BURST_NS
-        venues = list(self.venues.values())
+        venues, player = list(self.venues.values()), self.player
         while True:
             due = tape.due(monotonic_ns, BURST)
             for entry in due:
                 time_ns = clock.time_ns()
+                if player is not None and entry.trade.tape_ns >= player.next_ns:
+                    self._follow_script(player, entry.trade.tape_ns, time_ns)
                 for venue in venues:
-                    venue.tick(entry, time_ns)
+                    venue.tick(entry, time_ns + venue.skew_ns)
             monotonic_ns = clock.monotonic_ns()
             if len(due) < BURST or monotonic_ns >= stop_ns:
                 break
         if due:
             time_ns = clock.time_ns()
             for venue in venues:
-                venue.turn(time_ns)
+                venue.turn(time_ns + venue.skew_ns)
         return len(due) == BURST
+
+    def _follow_script(
+        self, player: ScenarioPlayer, tape_ns: int, time_ns: int
+    ) -> None:
+        """Move prices as the scenario says; the next trade shows it."""
+        for step in player.steps(tape_ns):
+            venue = self.venues[step.venue]
+            market = venue.exchange.markets[step.symbol]
+            if step.is_alone:
+                premium = market.premium * step.factor
+                venue.depeg(step.symbol, premium, time_ns + venue.skew_ns)
+            else:
+                market.factor *= step.factor
 
     def timer(self) -> None:
         """Do what the clock brings; called about every 50 ms."""
@@ -79,7 +96,7 @@ class World:
             if ramp.done == ramp.factor:
                 self._ramps.remove(ramp)
         for venue in self.venues.values():
-            venue.timer(time_ns)
+            venue.timer(time_ns + venue.skew_ns)
 
     def shock(
         self, venue: SimulatedVenue, symbol: str, factor: Fraction, duration_ns: int
