@@ -156,7 +156,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ),
     ("GET", "/sapi/v1/asset/transfer"): route(
         transfers,
-        "type startTime endTime current size fromSymbol toSymbol",
+        # The last two are ccxt's own; it sends them along, and they say nothing new.
+        "type startTime endTime current size fromSymbol toSymbol fromAccount toAccount",
         weight=0,
     ),
 }
