@@ -23,6 +23,10 @@ from simulator_process import cpu_seconds, resident_mb, simulator
 SYMBOLS = ("btc", "eth", "sol", "xrp", "doge")
 SPEED = 5  # x 4 trades a second of each of five instruments = 100 a second
 ALLOWED_MB = 2.0
+ARGUMENTS = (
+    *("--generate", "5", "--speed", str(SPEED), "--no-rate-limits"),
+    *("--venues", "binance,bybit,deribit"),
+)
 
 
 class Count:
@@ -101,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Is the simulator's memory flat?")
     parser.add_argument("--minutes", type=float, default=20.0)
     minutes = parser.parse_args().minutes
-    with simulator("--generate", "5", "--speed", str(SPEED), "--no-rate-limits") as (
+    with simulator(*ARGUMENTS) as (
         pid,
         line,
     ):
