@@ -188,6 +188,38 @@ def test_a_catalog_that_cannot_be_written_is_said(tmp_path):
         ingest(tmp_path / "c", path)
 
 
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from cryptoquantix.core.errors import DataError
+from cryptoquantix.data.ingest import ingest
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+most = int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+try:
+    ingest(Path(sys.argv[1]), Path(sys.argv[2]))
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("most", [1_000, 20])
+def test_a_disk_that_takes_no_more_is_said_and_the_catalog_is_as_it_was(tmp_path, most):
+    held = write(tmp_path / "a" / f"{TRADES}.csv", trades(10))
+    ingest(tmp_path / "c", held)
+    before = snapshot(tmp_path / "c")
+    path = write(tmp_path / "b" / f"{TRADES}.csv", trades(4000, step_ms=40_000))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / "c", path, str(most)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("cannot write"), done.stderr
+    assert snapshot(tmp_path / "c") == before
+
+
 def test_a_folder_gives_its_archives_and_nothing_else(tmp_path):
     write(tmp_path / "deep" / f"{TRADES}.csv", trades(1))
     write(tmp_path / f"{KLINES}.csv", klines(1))

@@ -92,14 +92,26 @@ class Staging:
         return path
 
     def commit(self, key: DatasetKey, dates: list[str], marker: Marker) -> None:
-        """Put the staged ``dates`` of a dataset in the place of what was there."""
+        """
+        Put the staged ``dates`` of a dataset in the place of what was there.
+
+        Raises
+        ------
+        DataError
+            If the catalog cannot be written: then all of it comes to be seen with
+            the next commit or reader, or nothing.
+        """
         record = {
             "partitions": [str(key.partition(date)) for date in dates],
             "marker": [str(key.path / MARKER), marker.text()],
         }
-        _write_durably(self._folder / _COMMIT, json.dumps(record))
-        _finish(self._root)
-        self._folder.mkdir()
+        try:
+            _write_durably(self._folder / _COMMIT, json.dumps(record))
+            _finish(self._root)
+            self._folder.mkdir()
+        except OSError as error:
+            msg = f"cannot write to the catalog {self._root}: {error.strerror}"
+            raise DataError(msg) from None
 
 
 def recover(root: Path) -> None:
@@ -171,11 +183,21 @@ def _write_durably(path: Path, text: str) -> None:
 
 
 def write_part(frame: pl.DataFrame, folder: Path, number: int) -> None:
-    """Write rows as one part file; parts sort by number, which is time order."""
-    # Level 1: a fifth faster than the default, a few percent larger.
-    frame.write_parquet(
-        folder / f"part-{number:05d}.parquet", compression="zstd", compression_level=1
-    )
+    """
+    Write rows as one part file; parts sort by number, which is time order.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written, as on a full disk.
+    """
+    file = folder / f"part-{number:05d}.parquet"
+    try:
+        # Level 1: a fifth faster than the default, a few percent larger.
+        frame.write_parquet(file, compression="zstd", compression_level=1)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        msg = f"cannot write {len(frame)} rows to the catalog: {error}"
+        raise DataError(msg) from None
 
 
 def put(root: Path, key: DatasetKey, frame: pl.DataFrame, marker: Marker) -> None:
