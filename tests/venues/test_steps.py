@@ -42,3 +42,12 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     reader = StepReader(Decimal("0.1"))
     assert [reader.read(f"{i}.0") for i in range(50)] == [10 * i for i in range(50)]
     assert len(reader.known) <= 10
+
+
+@pytest.mark.parametrize("text", ["0", "0.00", "-0.1", "-7"])
+def test_a_price_of_nothing_or_less_is_refused(text):
+    reader = StepReader(Decimal("0.1"), lowest=1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="at least"):
+            reader.read(text)
+    assert reader.read("0.1") == 1

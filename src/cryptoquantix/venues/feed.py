@@ -57,7 +57,7 @@ class InstrumentStream:
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
-        self.prices = StepReader(instrument.tick_size)
+        self.prices = StepReader(instrument.tick_size, lowest=1)
         self.sizes = StepReader(instrument.lot_size)
         # The readers' memories, one look-up away: most texts were seen before.
         self.known_prices = self.prices.known

@@ -16,7 +16,8 @@ class StepReader:
 
     Venues repeat themselves (a book has few prices), so texts seen are remembered in
     ``known``, up to a bound; others are read digit by digit in integers. A hot loop
-    may look into ``known`` before it calls :meth:`read`.
+    may look into ``known`` before it calls :meth:`read`. Fewer steps than ``lowest``
+    are refused: one print at a price of 0 would stay in a strategy's averages.
 
     Examples
     --------
@@ -24,8 +25,9 @@ class StepReader:
     76
     """
 
-    def __init__(self, step: Decimal) -> None:
+    def __init__(self, step: Decimal, lowest: int = 0) -> None:
         self.step = step
+        self._lowest = lowest
         numerator, denominator = step.as_integer_ratio()
         self._places = _places(step)
         # One step is this many units of 10 ** -places.
@@ -39,12 +41,15 @@ class StepReader:
         Raises
         ------
         ValueError
-            If ``text`` is no decimal number, or no whole number of steps.
+            If ``text`` is no decimal number, no whole number of steps, or too low.
         """
         found = self.known.get(text)
         if found is not None:
             return found
         steps = self._parse(text)
+        if steps < self._lowest:
+            msg = f"expected at least {self._lowest} × {self.step}, found {text}"
+            raise ValueError(msg)
         if len(self.known) >= _CACHE_MAX:
             self.known.clear()
         self.known[text] = steps
