@@ -209,6 +209,38 @@ def test_a_target_grows_stale_while_it_waits(world):
     assert orders(world.read()) == []
 
 
+def test_nothing_is_increased_from_an_old_reading_of_the_account(world):
+    world.read()
+    world.seconds += 15.1
+    world.engine.on_marks({BTC: world.price}, world.now)
+    effects = world.target(0.5)
+    assert orders(effects) == []
+    assert notices(effects) == ["the account was not read lately"]
+    assert len(orders(world.read())) == 1
+
+
+def test_nothing_is_increased_by_an_old_mark(world):
+    world.read()
+    world.seconds += 15.1
+    snapshot = AccountSnapshot(world.equity, world.equity, "USDT", (), 0)
+    world.engine.on_account(snapshot, world.now.monotonic_ns, world.now)
+    effects = world.target(0.5)
+    assert orders(effects) == []
+    assert "no price to hold the target against" in notices(effects)[0]
+    assert len(orders(world.read())) == 1
+
+
+@pytest.mark.parametrize("equity", ["0", "-5", "NaN", "Infinity"])
+def test_an_equity_that_sizes_nothing_closes_nothing(world, equity):
+    world.read()
+    world.run(world.target(0.5))
+    world.seconds += 60
+    world.equity = Decimal(equity)
+    assert orders(world.read() + world.target(0.5)) == []
+    assert orders(world.read()) == []
+    assert world.held[BTC] == 5_000
+
+
 def test_a_target_that_is_no_number_changes_nothing(world):
     world.held[BTC] = 5_000
     world.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -246,6 +247,22 @@ async def test_an_order_of_a_dead_process_is_looked_up_and_never_sent(desk):
     standing = await sender.look_up(standing)
     assert standing.state is OrderState.NOT_FOUND
     assert desk.venue.sent == []
+
+
+async def test_an_older_sight_of_an_order_takes_no_fill_back(desk):
+    desk.venue.answers = [LOST_ANSWER]
+    effect = desk.effect()
+    unknown = await desk.sender.send(effect)
+    found = replace(
+        await desk.venue.order_by_client_id(BTC, effect.record.client_order_id),
+        state=OrderState.WORKING,
+        filled_lots=3,
+    )
+    standing = desk.sender.see(unknown, found)
+    standing = desk.sender.see(standing, replace(found, filled_lots=2))
+    assert standing.filled_lots == 3
+    held = desk.journal.order(effect.record.client_order_id)
+    assert (held.state, held.filled_lots) == (OrderState.WORKING, 3)
 
 
 async def test_an_order_proven_absent_that_appears_is_what_the_venue_shows(desk):

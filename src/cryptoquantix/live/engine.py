@@ -211,9 +211,10 @@ class Engine:
 
     def _band_lots(self, book: InstrumentBook, equity_quote: Decimal) -> int:
         """Return the smallest difference worth an order."""
-        allotted = equity_quote * self._settings.equity_fraction
-        band = allotted * self._settings.no_trade_band
-        least = max(band, book.instrument.notional_min)
+        least = book.instrument.notional_min
+        if equity_quote.is_finite():
+            allotted = equity_quote * self._settings.equity_fraction
+            least = max(least, allotted * self._settings.no_trade_band)
         return math.ceil(least / (book.newest.price * book.instrument.lot_size))
 
     def _unfinished_of(self, instrument: InstrumentId) -> tuple[Unfinished, ...]:
