@@ -233,8 +233,6 @@ async def test_public_data_is_what_the_market_shows(venue, simulator):
 
 async def test_settings_of_the_account_can_be_read_and_set(venue):
     assert (await venue.fetch_position_mode(BTC))["hedged"] is False
-    with pytest.raises(ccxt.ExchangeError, match="-1020"):
-        await venue.set_position_mode(True, BTC)
     await venue.set_leverage(7, BTC)
     leverages = await venue.fetch_leverages()
     assert leverages[BTC]["longLeverage"] == 7

@@ -207,17 +207,34 @@ def leverage_brackets(call: Call) -> list[Json] | Json:
 
 
 def position_mode(call: Call) -> Json:
-    """Return the position mode, which is always one-way."""
-    del call
-    return {"dualSidePosition": False}
+    """Return whether the account is in hedge mode."""
+    return {"dualSidePosition": call.account.is_hedged_by_default}
 
 
 def set_position_mode(call: Call) -> Json:
-    """Refuse hedge mode, which is not simulated (-1020); one-way is no change."""
+    """
+    Change between one-way and hedge mode, of every symbol at once.
+
+    Raises
+    ------
+    BinanceError
+        -4059 if it is that already, -4067 with orders open, -4068 with positions.
+    """
     call.parameters.text("dualSidePosition")
-    if call.parameters.flag("dualSidePosition"):
-        raise BinanceError(UNSUPPORTED.code, UNSUPPORTED.text)
-    raise BinanceError(-4059, "No need to change position side.")
+    is_hedged = call.parameters.flag("dualSidePosition")
+    is_change = is_hedged is not call.account.is_hedged_by_default
+    has_orders = call.exchange.open_algo_count(call.account_id) or any(
+        order.account_id == call.account_id
+        for market in call.markets()
+        for order in market.open_orders.values()
+    )
+    if is_change and has_orders:
+        msg = "Position side cannot be changed if there exists open orders."
+        raise BinanceError(-4067, msg)
+    call.exchange.set_position_mode(
+        call.account_id, is_hedged=is_hedged, time_ns=call.time_ns
+    )
+    return {"code": 200, "msg": "success"}
 
 
 def set_leverage(call: Call) -> Json:
@@ -269,13 +286,12 @@ def multi_assets_mode(call: Call) -> Json:
 
 def account_config(call: Call) -> Json:
     """Return what the account may do and how it is set."""
-    del call
     return {
         "feeTier": 0,
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": False,
-        "dualSidePosition": False,
+        "dualSidePosition": call.account.is_hedged_by_default,
         "updateTime": 0,
         "multiAssetsMargin": False,
         "tradeGroupId": -1,

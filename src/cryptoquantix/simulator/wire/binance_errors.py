@@ -47,6 +47,21 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.PRICE_HIGH: (-4016, "Limit price can't be higher than {}."),
     Refusal.PRICE_LOW: (-4024, "Limit price can't be lower than {}."),
     Refusal.AMEND_NOTHING: (-5027, "No need to modify the order."),
+    Refusal.SIZE_MIN: (-4004, "Quantity less than min quantity."),
+    Refusal.MARKET_BAND: (
+        -4131,
+        ("The counterparty's best price does not meet the PERCENT_PRICE filter limit."),
+    ),
+    Refusal.POSITION_SIDE: (
+        -4061,
+        "Order's position side does not match user's setting.",
+    ),
+    Refusal.MODE_BUSY: (
+        -4068,
+        "Position side cannot be changed if there exists position.",
+    ),
+    Refusal.MODE_SAME: (-4059, "No need to change position side."),
+    Refusal.MODE_UNKNOWN: (-4060, "Invalid position side."),
 }
 
 
