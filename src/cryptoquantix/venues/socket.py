@@ -120,16 +120,19 @@ class MarketSocket:
     async def _dial_and_listen(self) -> str:
         listener = _Listener(self._decoder)
         self._decoder.begin_session(self._symbols)
-        self._transport, _ = await ws_connect(
-            lambda: listener,
-            self.url,
-            websocket_handshake_timeout=_DIAL_SECONDS,
-            enable_auto_ping=True,
-            auto_ping_idle_timeout=_IDLE_SECONDS,
-            auto_ping_reply_timeout=_PONG_SECONDS,
-            max_frame_size=_FRAME_BYTES_MAX,
-            logger_name="feed",
-        )
+        # Its own bound is of the handshake: a host that swallows packets would keep
+        # the name and TCP part before it waiting for minutes.
+        async with asyncio.timeout(2 * _DIAL_SECONDS):
+            self._transport, _ = await ws_connect(
+                lambda: listener,
+                self.url,
+                websocket_handshake_timeout=_DIAL_SECONDS,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=_IDLE_SECONDS,
+                auto_ping_reply_timeout=_PONG_SECONDS,
+                max_frame_size=_FRAME_BYTES_MAX,
+                logger_name="feed",
+            )
         await self._subscribe(self._transport, listener)
         self.subscribed_monotonic_ns = self._clock.monotonic_ns()
         _log.info(
