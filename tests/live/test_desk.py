@@ -10,7 +10,7 @@ import pytest
 
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.core.clock import SystemClock
-from cryptoquantix.core.errors import JournalError, SettingsError
+from cryptoquantix.core.errors import JournalError, SettingsError, VenueUnavailable
 from cryptoquantix.core.order import (
     Increase,
     OrderState,
@@ -141,6 +141,25 @@ async def test_a_target_given_before_the_comparison_waits_for_it(bench):
     assert bench.venue.sent == []
     bench.venue.is_down = False
     await until(lambda: bench.venue.held.get(BTC) == 5_000)
+
+
+async def test_nothing_counts_as_compared_before_the_account_was_read(bench):
+    await bench.start()
+    await bench.end()
+    read = bench.venue.account
+
+    async def unread():
+        msg = "down"
+        raise VenueUnavailable(msg, venue="binance")
+
+    bench.venue.account = unread
+    desk = bench.desk()
+    bench.tasks.append((asyncio.create_task(desk.run()), desk))
+    await until(lambda: desk.is_unreachable)
+    await asyncio.sleep(0.2)
+    assert not desk.is_reconciled
+    bench.venue.account = read
+    await until(lambda: desk.is_reconciled)
 
 
 async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):

@@ -16,7 +16,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.order import Increase, OrderState, Reduction, Side
 from cryptoquantix.journal.records import OrderNote, OrderStanding
 from cryptoquantix.journal.store import Journal
-from cryptoquantix.live.engine import Engine
+from cryptoquantix.live.engine import ATTEMPTS_MAX, Engine
 from cryptoquantix.live.events import (
     EngineSettings,
     Notice,
@@ -390,6 +390,23 @@ def test_refusals_are_tried_again_ever_more_slowly(world):
     gaps = [b - a for a, b in pairwise(times)]
     assert gaps[:5] == [1, 2, 4, 8, 15]
     assert all(gap == 30 for gap in gaps[5:])
+
+
+def test_a_bar_has_a_bounded_number_of_increases_and_always_its_reduction(tmp_path):
+    world = World(tmp_path / "j.sqlite", (Subscription("trend", BTC, 86_400),))
+    world.read()
+    effects = world.target(0.5)
+    for _ in range(ATTEMPTS_MAX):
+        (effect,) = [e for e in effects if isinstance(e, SendOrder)]
+        world.finish(effect, OrderState.REFUSED, 0)
+        world.seconds += 31
+        effects = world.read()
+    assert orders(effects) == []
+    assert notices(effects) == [f"{ATTEMPTS_MAX} attempts for one bar"]
+    world.held[BTC] = 9_000
+    (order,) = orders(world.read())
+    assert isinstance(order, Reduction)
+    world.journal.close()
 
 
 def test_sizes_beyond_one_market_order_go_out_in_slices(tmp_path):
