@@ -2,13 +2,15 @@
 A market maker: the ladder of quotes around a price; it has no position to care for.
 
 Levels sit on a grid, so that most of them stay where they are when the price
-moves a little, and their sizes are a function of the level alone: the same price
-always shows the same book.
+moves a little, and their sizes are a function of the level alone: the same price in
+the same weather always shows the same book. When the price is restless the maker
+stands off further and shows less, so that a market order in a crash pays for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cryptoquantix.simulator.listing import UNITS_PER_COIN, Listing
 
@@ -28,6 +30,22 @@ class LadderRule:
     half_spread_divisor: int = 50_000
     step_divisor: int = 10_000
     depth_quote: int = 25_000
+
+    def stressed(self, stress: float) -> LadderRule:
+        """Return the rule for a price ``stress`` times as restless as on calm days."""
+        quarters = int(stress * 4)
+        return self if quarters <= 4 else _stressed(self, quarters)
+
+
+@lru_cache(maxsize=64)
+def _stressed(rule: LadderRule, quarters: int) -> LadderRule:
+    """Spread, step and depth all by the same factor, in quarters."""
+    return replace(
+        rule,
+        half_spread_divisor=max(1, rule.half_spread_divisor * 4 // quarters),
+        step_divisor=max(1, rule.step_divisor * 4 // quarters),
+        depth_quote=max(1, rule.depth_quote * 4 // quarters),
+    )
 
 
 def ladder(

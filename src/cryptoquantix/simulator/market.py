@@ -20,6 +20,7 @@ from cryptoquantix.simulator.matching import UNBOUNDED_TICKS, Book, BookOrder
 from cryptoquantix.simulator.orders import VenueOrder
 from cryptoquantix.simulator.rules import NS_PER_HOUR, VenueRules
 from cryptoquantix.simulator.triggers import TriggerBook
+from cryptoquantix.simulator.volatility import Volatility
 
 MAKER_OWNER = 0
 FUNDING_INTERVAL_NS = 8 * NS_PER_HOUR
@@ -60,6 +61,7 @@ class Market:
         self.book = Book()
         self.history = History()
         self.triggers = TriggerBook()
+        self.volatility = Volatility()
         self.price_ticks = price_ticks
         self.index_ticks = price_ticks
         self.mark_ticks = price_ticks
@@ -109,6 +111,7 @@ class Market:
             low = scaled(index_ticks, 1 - self.premium_limit)
             high = scaled(index_ticks, 1 + self.premium_limit)
             self.mark_ticks = max(1, low, min(high, self.price_ticks))
+        self.volatility.see(self.price_ticks, self.tape_ns)
         return before != (self.price_ticks, self.mark_ticks)
 
     def funding_rate(self, rules: VenueRules) -> Decimal:
@@ -126,13 +129,14 @@ class Market:
         steps = divide_half_even(rate.numerator, rate.denominator)
         return Decimal(steps).scaleb(-8)
 
-    def accrue(self, rules: VenueRules) -> None:
+    def accrue(self, rules: VenueRules) -> bool:
         """
-        Let funding accrue up to tape time, at the present rate.
+        Let funding accrue up to tape time at the present rate; return whether any did.
 
         ``funding_index`` is what a long of one lot has paid since the start, in
         10^-12 of a unit; each step is rounded to that once.
         """
+        before = self.funding_index
         passed_ns = self.tape_ns - self.funded_ns
         if self.funded_ns and passed_ns > 0:
             rate = Fraction(self.funding_rate(rules))
@@ -142,6 +146,7 @@ class Market:
                 step = rate * value * share * FUNDING_INDEX_SCALE
                 self.funding_index += divide_half_even(step.numerator, step.denominator)
         self.funded_ns = max(self.funded_ns, self.tape_ns)
+        return self.funding_index != before
 
     def accrued_units(self, held: Holding) -> int:
         """Return the funding that has accrued to a position since its last booking."""
@@ -186,7 +191,8 @@ class Market:
             return []
         self._quoted_ticks = self.price_ticks
         self._is_thinned = False
-        wanted = ladder(self.listing, self.price_ticks, self.rule)
+        rule = self.rule.stressed(self.volatility.stress(self.tape_ns))
+        wanted = ladder(self.listing, self.price_ticks, rule)
         for key, order in list(self._quotes.items()):
             if wanted.get(key) == order.remaining_lots and order.id in self.book:
                 del wanted[key]
