@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from decimal import Decimal
+from functools import cache
 from urllib.parse import urlencode
 
 from cryptoquantix.core.clock import ManualClock
@@ -40,6 +41,11 @@ def payload(frame: bytes):
     return json.loads(frame[start:], parse_float=Decimal)
 
 
+@cache
+def _prior(symbol: str):
+    return prior_bars(generated_instrument(symbol), 7, end_ns=START)[-120:]
+
+
 class DeribitBench:
     """A venue with a tape that plays when told to."""
 
@@ -57,7 +63,7 @@ class DeribitBench:
         )
         self.world = World(self.clock, tape, self.record)
         for each in instruments:
-            prior = prior_bars(each, 7, end_ns=START)
+            prior = _prior(each.listing.symbol)
             self.venue.add_instrument(
                 each.listing, each.price_ticks, tape_ns=START, prior=prior
             )
@@ -145,16 +151,19 @@ class DeribitBench:
     @staticmethod
     def take_answer(subscriber, number=1):
         for frame in subscriber.frames:
+            if frame[0] != 0x81:
+                continue
             found = payload(frame)
             if found.get("id") == number and "method" not in found:
                 subscriber.frames.remove(frame)
                 return found
-        raise AssertionError("no answer")
+        msg = "no answer"
+        raise AssertionError(msg)
 
     @staticmethod
     def heard(subscriber, channel: str | None = None) -> list:
         """Notifications that wait, taken."""
-        messages = [payload(frame) for frame in subscriber.frames]
+        messages = [payload(f) for f in subscriber.frames if f[0] == 0x81]
         subscriber.frames.clear()
         told = [m["params"] for m in messages if m.get("method") == "subscription"]
         if channel is None:

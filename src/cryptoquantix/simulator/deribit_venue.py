@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from cryptoquantix.simulator.history import PrintedTrade
 from cryptoquantix.simulator.listing import (
@@ -14,7 +15,7 @@ from cryptoquantix.simulator.listing import (
     Listing,
     to_units,
 )
-from cryptoquantix.simulator.orders import AlgoOrder, VenueEvent
+from cryptoquantix.simulator.orders import AlgoOrder, EndReason, VenueEvent
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.rules import DERIBIT
 from cryptoquantix.simulator.venue import SimulatedVenue
@@ -124,11 +125,27 @@ class DeribitVenue(SimulatedVenue):
         for market in self.exchange.markets.values():
             for order in list(market.open_orders.values()):
                 if session_of(order.request) == session.id:
-                    self.exchange.cancel(order, time_ns)
+                    self.exchange.cancel(order, time_ns, EndReason.DEAD_MAN)
             algos: list[AlgoOrder] = list(market.triggers.orders.values())
             for algo in algos:
                 if session_of(algo.request.order) == session.id:
                     self.exchange.cancel_algo(algo, time_ns)
+
+    def expire_sessions(self, time_ns: int) -> int:
+        """Let every token expire now; connections are logged out."""
+        del time_ns
+        self.streams.log_out()
+        return self.wire.state.gate.revoke()
+
+    def kept(self) -> dict[str, Any]:
+        """Return the accounts' switches, and how many connections there were."""
+        accounts = sorted(self.wire.state.cancels_on_disconnect)
+        return {"cancels_on_disconnect": accounts, "opened": self.streams.opened}
+
+    def take_back(self, kept: dict[str, Any]) -> None:
+        """Go on after a restart: connections get numbers never used before."""
+        self.wire.state.cancels_on_disconnect = set(kept["cancels_on_disconnect"])
+        self.streams.opened = kept["opened"]
 
     def on_events(self, events: Sequence[VenueEvent]) -> None:
         """Queue what private channels say of events."""

@@ -40,6 +40,7 @@ from cryptoquantix.simulator.wire.deribit_session import POLICY_VIOLATION, Sessi
 from cryptoquantix.simulator.wire.messages import Key, Request, Response
 
 PREFIX = "/api/v2/"
+TOO_MANY_REQUESTS = 10028
 METHODS: dict[str, Method] = (
     deribit_market.METHODS
     | deribit_connection.METHODS
@@ -112,14 +113,14 @@ class DeribitWire:
             body: dict[str, Any] = {"error": error.json()}
             number = rpc.id if rpc.method else message_id(text)
             response.body = answer(number, body, time_ns, has_id=number is not None)
-            if error.code == 10028:
-                session.close_code = POLICY_VIOLATION
         else:
             response.code = 200
             response.body = answer(rpc.id, {"result": result}, time_ns)
         response.key_role = session.role
         response.summary["method"] = rpc.method[:100]
         session.send(response.body)
+        if response.code == TOO_MANY_REQUESTS:
+            session.end(POLICY_VIOLATION)
         return response
 
     def carry_out(

@@ -131,6 +131,13 @@ class Gate:
             login = Login(key, scope)
         return login, self._give(login, time_ns)
 
+    def revoke(self) -> int:
+        """Let every token expire and return how many access tokens there were."""
+        count = len(self._access)
+        self._access.clear()
+        self._refresh.clear()
+        return count
+
     def _give(self, login: Login, time_ns: int) -> Json:
         expiry_ns = time_ns + TOKEN_SECONDS * 1_000_000_000
         access, refresh = self._token(), self._token()

@@ -40,6 +40,7 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.FOK: (11030, "other_reject"),
     Refusal.WOULD_TRIGGER: (11036, "invalid_trigger_price"),
     Refusal.TOO_MANY_ORDERS: (11030, "other_reject"),
+    Refusal.SIZE_MIN: (10002, "qty_too_low"),
     Refusal.SIZE_MAX: (10021, "invalid_amount"),
     Refusal.PRICE_HIGH: (10007, "price_too_high"),
     Refusal.PRICE_LOW: (10005, "price_too_low"),

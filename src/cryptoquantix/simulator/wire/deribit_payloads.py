@@ -63,12 +63,14 @@ _ALGO_STATES = {
 @dataclass(frozen=True, slots=True)
 class DeribitRequest(OrderRequest):
     """
-    An order with what only Deribit's protocol knows; the label is ``client_id``.
+    An order with what only Deribit's protocol knows.
 
-    ``trigger`` names the price that a conditional order watches. ``session_id`` is
-    the connection the order came by, zero for HTTP.
+    ``label`` is the client's and may repeat; ``client_id`` is the same where the core
+    has no waiting order of that name. ``trigger`` names the price that a conditional
+    order watches. ``session_id`` is the connection it came by, zero for HTTP.
     """
 
+    label: str = ""
     trigger: str = ""
     session_id: int = 0
 
@@ -134,6 +136,13 @@ def algo_id(algo: AlgoOrder) -> str:
     return f"{coin_prefix(algo.listing.settlement)}{kind}M{side}-{algo.id}"
 
 
+def label_of(request: OrderRequest) -> str:
+    """Return the label of an order; the venue's own orders have their names."""
+    if isinstance(request, DeribitRequest):
+        return request.label
+    return request.client_id
+
+
 def session_of(request: OrderRequest) -> int:
     """Return the connection an order came by, zero for none."""
     return request.session_id if isinstance(request, DeribitRequest) else 0
@@ -146,7 +155,7 @@ def _trigger_of(request: OrderRequest) -> str:
 
 def _request_json(request: OrderRequest, listing: Listing, size_lots: int) -> Json:
     return {
-        "label": request.client_id,
+        "label": label_of(request),
         "user_id": USER_ID,
         "amount": amount(listing, size_lots),
         "contracts": contracts(size_lots),
@@ -223,7 +232,8 @@ def algo_json(algo: AlgoOrder) -> Json:
         "last_update_timestamp": ms(algo.updated_ns),
         "filled_amount": ZERO,
         "average_price": ZERO,
-        "replaced": algo.trigger_ticks != request.stop_price_ticks,
+        "replaced": algo.status is AlgoStatus.NEW
+        and algo.updated_ns != algo.created_ns,
         "trigger_price": price(listing, algo.trigger_ticks),
         "trigger": _trigger_of(request),
     }
@@ -266,8 +276,8 @@ def fill_json(fill: FillDetail) -> Json:
         "risk_reducing": request.is_reduce_only,
         "user_id": USER_ID,
     }
-    if request.client_id:
-        body["label"] = request.client_id
+    if label := label_of(request):
+        body["label"] = label
     return body
 
 

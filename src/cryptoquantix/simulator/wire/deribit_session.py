@@ -15,6 +15,7 @@ HEARTBEAT_SECONDS_MIN = 10
 CHANNELS_MAX = 500
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
+_FIN_CLOSE = 0x88
 _SECOND_NS = 1_000_000_000
 
 
@@ -62,6 +63,12 @@ class Session(Subscriber):
         """Queue one message."""
         self.frames.append(text_frame(payload))
 
+    def end(self, code: int) -> None:
+        """Have the connection closed, after what waits has been written."""
+        if self.close_code is None:
+            self.close_code = code
+            self.frames.append(bytes((_FIN_CLOSE, 2)) + code.to_bytes(2))
+
     def hear(self) -> None:
         """Note that the client said something."""
         self._has_spoken = True
@@ -84,7 +91,7 @@ class Session(Subscriber):
             return
         self._beat_due_ns = time_ns + self._heartbeat_ns
         if self._is_tested:
-            self.close_code = GOING_AWAY
+            self.end(GOING_AWAY)
             return
         self._is_tested = not self._has_spoken
         kind = "heartbeat" if self._has_spoken else "test_request"

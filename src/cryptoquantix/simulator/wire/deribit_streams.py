@@ -27,6 +27,7 @@ from cryptoquantix.simulator.wire.deribit_errors import (
     invalid_parameter,
     unauthorized,
 )
+from cryptoquantix.simulator.wire.deribit_market import RESOLUTIONS
 from cryptoquantix.simulator.wire.deribit_payloads import (
     algo_json,
     fill_json,
@@ -84,7 +85,7 @@ class DeribitStreams:
         self._state = state
         self._is_lenient = is_lenient
         self.sessions: dict[int, Session] = {}
-        self._opened = 0
+        self.opened = 0
         self._topics: dict[str, Topic] = {}
         self._of_symbol: dict[str, list[Topic]] = {}
         self._feeds: dict[tuple[int, str], _Feed] = {}
@@ -94,8 +95,8 @@ class DeribitStreams:
 
     def open(self) -> Session:
         """Return a new connection."""
-        self._opened += 1
-        session = Session(self._opened)
+        self.opened += 1
+        session = Session(self.opened)
         self.sessions[session.id] = session
         return session
 
@@ -103,6 +104,13 @@ class DeribitStreams:
         """Forget a connection that is gone."""
         self.sessions.pop(session.id, None)
         self.unsubscribe(session, list(session.channels))
+
+    def log_out(self) -> None:
+        """End every login; private channels end with it."""
+        for session in self.sessions.values():
+            private = [n for n in session.channels if n.startswith("user.")]
+            self.unsubscribe(session, private)
+            session.login = None
 
     def subscribe(self, session: Session, names: Sequence[str]) -> list[str]:
         """
@@ -167,12 +175,10 @@ class DeribitStreams:
         return channel
 
     def _is_listed(self, channel: Channel) -> bool:
-        if channel.symbol:
-            market = self._state.exchange.markets.get(channel.symbol)
-            if market is None:
-                return False
-            if not channel.is_private:
-                return make_topic(channel, market) is not None
+        if channel.symbol and channel.symbol not in self._state.exchange.markets:
+            return False
+        if channel.what == "chart":
+            return channel.resolution in RESOLUTIONS
         return not channel.coin or channel.coin in CURRENCIES
 
     def _topic(self, channel: Channel) -> Topic:
@@ -180,7 +186,6 @@ class DeribitStreams:
         if topic is None:
             market = self._state.exchange.markets[channel.symbol]
             topic = make_topic(channel, market)
-            assert topic is not None, f"{channel.name} was checked before"
             self._topics[channel.name] = topic
             self._of_symbol.setdefault(channel.symbol, []).append(topic)
         return topic

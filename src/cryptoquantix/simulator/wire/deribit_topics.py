@@ -386,8 +386,6 @@ _KINDS: dict[str, type[Topic]] = {
 }
 
 
-def make_topic(channel: Channel, market: Market) -> Topic | None:
-    """Return a new topic for a channel, None where it has no such resolution."""
-    if channel.what == "chart" and channel.resolution not in RESOLUTIONS:
-        return None
+def make_topic(channel: Channel, market: Market) -> Topic:
+    """Return a new topic for a public channel."""
     return _KINDS[channel.what](channel, market)

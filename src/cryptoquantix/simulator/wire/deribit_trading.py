@@ -27,6 +27,7 @@ from cryptoquantix.simulator.wire.deribit_payloads import (
     algo_id,
     algo_json,
     fill_json,
+    label_of,
     order_id,
     order_json,
 )
@@ -131,6 +132,7 @@ def _request(call: Call, market: Market, side: Side) -> DeribitRequest:
         side=side,
         size_lots=_amount(call, listing),
         client_id=label(call),
+        label=label(call),
         price_ticks=ticks,
         time_in_force=_time_in_force(call),
         order_type="MARKET" if is_market else "LIMIT",
@@ -156,6 +158,11 @@ def _place(call: Call, side: Side) -> Json:
     market = call.market()
     request = _request(call, market, side)
     if request.original_type:
+        taken = call.exchange.find_algo(call.account_id, request.client_id)
+        if taken is not None:
+            # Labels repeat; the core's names of waiting orders do not.
+            number = len(call.exchange.algos) + 1
+            request = replace(request, client_id=f"{request.label}#{number}")
         algo = call.exchange.place_algo(
             call.account_id, _conditional(request), call.time_ns
         )
@@ -239,6 +246,7 @@ def _edit_algo(call: Call, algo: AlgoOrder) -> AlgoOrder:
     if ask.has("trigger_price"):
         value = ask.decimal("trigger_price")
         trigger = price_ticks(listing, value, is_trigger=True)
+        order = replace(order, stop_price_ticks=trigger)
     changed = replace(request, order=order, trigger_ticks=trigger)
     probe = replace(algo, request=changed, trigger_ticks=trigger)
     if probe.is_reached_by(market.price_ticks):
@@ -356,7 +364,7 @@ def cancel_by_label(call: Call) -> int | list[Json]:
     return _cancel_each(
         call,
         open_orders(call, call.exchange.markets.values()),
-        lambda o: _request_of(o).client_id == wanted and is_within(o.listing, coin),
+        lambda o: label_of(_request_of(o)) == wanted and is_within(o.listing, coin),
     )
 
 
@@ -379,7 +387,7 @@ def get_open_orders_by_label(call: Call) -> list[Json]:
     wanted = call.parameters.text("label", "")
     orders = open_orders(call, call.listed(call.currency()))
     return [
-        shown(o) for o in orders if not wanted or _request_of(o).client_id == wanted
+        shown(o) for o in orders if not wanted or label_of(_request_of(o)) == wanted
     ]
 
 
@@ -398,7 +406,7 @@ def get_order_state_by_label(call: Call) -> list[Json]:
         shown(o)
         for o in orders
         if o.account_id == call.account_id
-        and _request_of(o).client_id == wanted
+        and label_of(_request_of(o)) == wanted
         and is_within(o.listing, coin)
     ][-1_000:]
 
