@@ -7,6 +7,7 @@ never loads what another needs (``cqx risk`` loads no polars).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -61,6 +62,18 @@ def _print(value: object, *, as_json: bool, text: str) -> None:
     sys.stdout.flush()
 
 
+def _announce(value: object, *, as_json: bool, text: str) -> None:
+    """Print what a service says of itself; a full disk or a gone reader ends none."""
+    with contextlib.suppress(OSError):
+        _print(value, as_json=as_json, text=text)
+
+
+def _say(text: str) -> None:
+    """Tell a person who runs a service a line, if there is one who listens."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+
+
 @app.command()
 def version() -> None:
     """Print the version and the build stamp of this installation."""
@@ -99,7 +112,7 @@ def risk(
 
     def ready(what: dict[str, str]) -> None:
         text = f"risk daemon {what['state']}, listening on {what['listening']}"
-        _print(what, as_json=as_json, text=text)
+        _announce(what, as_json=as_json, text=text)
 
     run(config, listen, ready)
 
@@ -111,7 +124,7 @@ def alarms(config: Config = None, as_json: Json = False) -> None:
 
     def ready(what: dict[str, str]) -> None:
         text = f"alarms of {what['daemon']} go to: {what['channel']}"
-        _print(what, as_json=as_json, text=text)
+        _announce(what, as_json=as_json, text=text)
 
     run(config, on_ready=ready)
 
@@ -339,16 +352,13 @@ def up(
     """Run every service on this machine; one that ends is restarted alone."""
     from cryptoquantix.apps.up import line, run, started
 
-    def say(text: str) -> None:
-        sys.stderr.write(text + "\n")
-
     run(
         config,
         is_live=live,
         leave_unguarded=leave_unguarded,
-        announce=lambda state: None if as_json else say(line(state)),
-        on_ready=lambda what: _print(what, as_json=as_json, text=started(what)),
-        say=say,
+        announce=lambda state: None if as_json else _say(line(state)),
+        on_ready=lambda what: _announce(what, as_json=as_json, text=started(what)),
+        say=_say,
     )
 
 
