@@ -20,6 +20,7 @@ from cryptoquantix.simulator.history import (
     HistoryBar,
     PrintedTrade,
 )
+from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import VenueEvent
 from cryptoquantix.simulator.wire import messages
@@ -38,7 +39,7 @@ MESSAGES_PER_SECOND = 10
 CLOSE_TOO_MANY = 1008  # policy violation
 _STREAM = re.compile(
     r"(?P<symbol>[a-z0-9_]{1,30})@(?:"
-    r"(?P<plain>aggTrade|bookTicker)"
+    r"(?P<plain>aggTrade|trade|bookTicker)"
     r"|(?P<mark>markPrice)(?:@1s)?"
     r"|kline_(?P<interval>\d{1,2}[mhdw])"
     r"|depth(?P<levels>5|10|20)?(?:@(?P<period>100|250|500)ms)?)\Z"
@@ -98,6 +99,7 @@ class BinanceStreams:
         self._is_lenient = is_lenient
         self._topics: dict[str, _Topic] = {}
         self._trades: dict[str, _Topic] = {}
+        self._raw_trades: dict[str, _Topic] = {}
         self._private: dict[str, set[Subscriber]] = {}
 
     # What clients ask for.
@@ -133,6 +135,8 @@ class BinanceStreams:
                     topic.market.book.untrack(topic.touched)
                 if topic.parts["plain"] == "aggTrade":
                     del self._trades[topic.market.listing.symbol]
+                elif topic.parts["plain"] == "trade":
+                    del self._raw_trades[topic.market.listing.symbol]
 
     def leave(self, subscriber: Subscriber) -> None:
         """Forget a subscriber whose connection is gone."""
@@ -189,6 +193,9 @@ class BinanceStreams:
     def on_trade(self, symbol: str, trade: PrintedTrade, time_ns: int) -> None:
         """Queue a trade for those who listen; called for every trade of the tape."""
         topic = self._trades.get(symbol)
+        if symbol in self._raw_trades:
+            raw = self._raw_trades[symbol]
+            raw.send(_raw_trade(raw.market.listing, trade, time_ns))
         if topic is None:
             return
         listing = topic.market.listing
@@ -352,6 +359,8 @@ class BinanceStreams:
         self._topics[stream] = topic
         if topic.parts["plain"] == "aggTrade":
             self._trades[market.listing.symbol] = topic
+        elif topic.parts["plain"] == "trade":
+            self._raw_trades[market.listing.symbol] = topic
         if not any(topic.parts[p] for p in ("plain", "mark", "interval", "levels")):
             # Diffs run from the book as it is now, which the snapshot will be.
             topic.sent = market.book.update_id
@@ -360,6 +369,23 @@ class BinanceStreams:
 
     def _answer(self, subscriber: Subscriber, message: dict[str, Any]) -> None:
         subscriber.frames.append(text_frame(msgspec.json.encode(message)))
+
+
+def _raw_trade(listing: Listing, trade: PrintedTrade, time_ns: int) -> bytes:
+    """Return a trade as ``@trade`` has it, a stream the venue does not document."""
+    return msgspec.json.encode(
+        {
+            "e": "trade",
+            "E": ms(time_ns),
+            "T": ms(trade.time_ns),
+            "s": listing.symbol,
+            "t": trade.id,
+            "p": listing.price_text(trade.price_ticks),
+            "q": listing.size_text(trade.size_lots),
+            "X": "MARKET",
+            "m": trade.is_buyer_maker,
+        }
+    )
 
 
 def _depth_sides(topic: _Topic) -> tuple[list[list[str]], list[list[str]]]:
