@@ -429,9 +429,11 @@ def seeded_faults(
     They arrive at ``per_minute`` on average, last up to 20 seconds each and hit
     one venue with a drawn probability.
     """
+    if per_minute <= 0:
+        return []
     dice = np.random.default_rng([seed, 0])
     faults: list[Fault] = []
-    gap = 60 / per_minute if per_minute > 0 else SECONDS_MAX
+    gap = 60 / per_minute
     at = float(dice.exponential(gap))
     while at < min(seconds, SECONDS_MAX) and len(faults) < FAULTS_MAX:
         faults.append(

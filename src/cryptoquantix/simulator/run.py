@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.simulator.admin import Admin
 from cryptoquantix.simulator.fault_runner import FaultRunner
 from cryptoquantix.simulator.faults import FaultBoard
@@ -82,6 +83,8 @@ class Simulation:
         every connection. What is to be kept is saved last of all.
         """
         _raise_file_limit()
+        # Before anybody knows that we are ready: an end is always an orderly one.
+        stop = _stop_event()
         web_admin = web.Server(self._admin.handle, access_log=None)
         admin: asyncio.Server | None = None
         door = TlsDoor(self.servers)
@@ -96,7 +99,7 @@ class Simulation:
                 files = make_files(self._tls, self.world.clock.time_ns())
                 tls = TlsBound(await door.start(host, tls_port, files), files.ca)
             on_ready(Bound(bound, int(admin.sockets[0].getsockname()[1]), tls))
-            await self._run()
+            await self._run(stop)
         finally:
             if admin is not None:
                 admin.close()
@@ -108,12 +111,7 @@ class Simulation:
                 self._on_save()
             self.world.record.close()
 
-    async def _run(self) -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, stop.set)
+    async def _run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             parts = [
                 tasks.create_task(self._pump()),
@@ -156,10 +154,25 @@ class Simulation:
     async def _save_timer(self) -> None:
         while self._on_save is not None:
             await asyncio.sleep(SAVE_SECONDS)
-            self._on_save()
+            try:
+                self._on_save()
+            except SettingsError as error:
+                # A full disk is no reason to end; the last save will say so.
+                record, time_ns = self.world.record, self.world.clock.time_ns()
+                record.add("state", time_ns, error=str(error))
 
     def _flush(self) -> None:
         self._waiting_bytes = max(s.flush() for s in self.servers.values())
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 def _raise_file_limit() -> None:
