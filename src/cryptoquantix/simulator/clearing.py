@@ -316,9 +316,7 @@ class Clearing:
         self, account: Account, market: Market, leg: Leg, time_ns: int
     ) -> int:
         """Book the funding that accrued to a position; return it in units."""
-        held = account.held(market.listing.symbol, leg)
-        if held is None:
-            return 0
+        held = account.holding(market.listing, leg)
         units = market.accrued_units(held)
         held.funding_index = market.funding_index
         if units:
@@ -350,7 +348,7 @@ class Clearing:
         """Book what has accrued to every position in ``market``."""
         changed = []
         for account in self.accounts.values():
-            for leg in Leg:
+            for leg in account.legs(market.listing.symbol):
                 units = self.book_accrued(account, market, leg, time_ns)
                 if units:
                     changed.append(
@@ -385,12 +383,16 @@ class Clearing:
             account, reason, time_ns, change_units=units, coin=coin
         )
 
+    def fund(self, coin: str, units: int) -> None:
+        """Add to the venue's insurance fund; below zero the venue itself pays."""
+        self.insurance[coin] = self.insurance.get(coin, 0) + units
+
     def clear_deficit(
         self, account: Account, coin: str, units: int, time_ns: int
     ) -> FundsChanged:
         """Make a wallet below zero whole from the insurance fund."""
         account.book("INSURANCE_CLEAR", units, time_ns, coin=coin)
-        self.insurance[coin] = self.insurance.get(coin, 0) - units
+        self.fund(coin, -units)
         self.observe(account, time_ns)
         return self.funds_changed(
             account, "INSURANCE_CLEAR", time_ns, change_units=units, coin=coin

@@ -27,6 +27,7 @@ from cryptoquantix.simulator.history import PrintedTrade
 from cryptoquantix.simulator.interventions import change_position_mode, external_fill
 from cryptoquantix.simulator.liquidation import Liquidator
 from cryptoquantix.simulator.listing import Listing
+from cryptoquantix.simulator.maker import LadderRule
 from cryptoquantix.simulator.market import MAKER_OWNER, FundingPaid, Market
 from cryptoquantix.simulator.matching import (
     BookEvent,
@@ -72,6 +73,7 @@ class Exchange:
         self._events: list[VenueEvent] = []
         self._order_id = 0
         self._flat: dict[int, bool] = {}
+        self._touched: dict[tuple[int, str], None] = {}
         self._countdowns: dict[tuple[int, str], int] = {}
 
     @property
@@ -79,7 +81,9 @@ class Exchange:
         """Every listed instrument by symbol."""
         return self.clearing.markets
 
-    def list_instrument(self, listing: Listing, price_ticks: int) -> Market:
+    def list_instrument(
+        self, listing: Listing, price_ticks: int, *, rule: LadderRule | None = None
+    ) -> Market:
         """List ``listing`` with a first price."""
         assert listing.symbol not in self.markets, f"{listing.symbol} is listed twice"
         assert listing.settlement in self.rules.coins, (
@@ -87,7 +91,7 @@ class Exchange:
             f"the venue in {self.rules.coins}"
         )
         limit = self.rules.premium_limit
-        market = Market(listing, price_ticks, premium_limit=limit)
+        market = Market(listing, price_ticks, rule=rule, premium_limit=limit)
         self.markets[listing.symbol] = market
         return market
 
@@ -122,8 +126,8 @@ class Exchange:
         market = self.markets[symbol]
         market.raw_ticks = trade.price_ticks
         market.tape_ns = trade.tape_ns
-        if self.rules.funding is Funding.CONTINUOUS:
-            market.accrue(self.rules)
+        is_continuous = self.rules.funding is Funding.CONTINUOUS
+        accrued = is_continuous and market.accrue(self.rules)
         if trade.tape_ns >= market.next_funding_ns:
             self._fund(market, time_ns)
         index = market.scaled_ticks(trade.price_ticks)
@@ -133,13 +137,14 @@ class Exchange:
         printed = market.history.add(
             trade.tape_ns, price, trade.size_lots, is_buyer_maker=trade.is_buyer_maker
         )
-        if moved:
+        if moved or accrued:
             self._repriced(market, time_ns)
         if market.is_touched_by(price):
             self.quote(market, time_ns)
             sign = -1 if trade.is_buyer_maker else 1
             order = market.aggressor(price, trade.size_lots, sign)
             self.run(market, order, TimeInForce.IOC, time_ns)
+        self.check_touched(time_ns)
         return printed
 
     def shock(self, symbol: str, factor: Fraction, time_ns: int) -> PrintedTrade:
@@ -183,6 +188,13 @@ class Exchange:
             del self._countdowns[account_id, symbol]
             for name in [symbol] if symbol else list(self.markets):
                 self.cancel_all(account_id, name, time_ns, EndReason.DEAD_MAN)
+        self.check_touched(time_ns)
+
+    def check_touched(self, time_ns: int) -> None:
+        """Look at the margin of everybody who has traded since the last look."""
+        while self._touched:
+            (account_id, coin), _ = self._touched.popitem()
+            self.liquidator.check(self.clearing.accounts[account_id], coin, time_ns)
 
     # Orders.
 
@@ -205,16 +217,18 @@ class Exchange:
             size_lots=size_lots,
             bound=bound,
         )
-        order = self.accept(account_id, request, size_lots, time_ns)
         is_post_only = request.time_in_force is TimeInForce.POST_ONLY
-        if is_post_only:
-            order.price_ticks = bound
+        price_ticks = bound if is_post_only else None
+        order = self.accept(
+            account_id, request, size_lots, time_ns, price_ticks=price_ticks
+        )
         if is_post_only and market.book.crosses(request.side.sign, bound):
             self._finish(
                 market, order, Status.CANCELED, EndReason.POST_ONLY, time_ns=time_ns
             )
         else:
             self._enter(market, order, bound, time_ns)
+        self.check_touched(time_ns)
         return order
 
     @property
@@ -223,7 +237,13 @@ class Exchange:
         return self._order_id + 1
 
     def accept(
-        self, account_id: int, request: OrderRequest, size_lots: int, time_ns: int
+        self,
+        account_id: int,
+        request: OrderRequest,
+        size_lots: int,
+        time_ns: int,
+        *,
+        price_ticks: int | None = None,
     ) -> VenueOrder:
         """Make an order known; nothing is checked and it is in no book yet."""
         self._order_id += 1
@@ -233,7 +253,7 @@ class Exchange:
             listing=self.market(request.symbol).listing,
             request=request,
             size_lots=size_lots,
-            price_ticks=request.price_ticks or 0,
+            price_ticks=price_ticks or request.price_ticks or 0,
             created_ns=time_ns,
             updated_ns=time_ns,
         )
@@ -267,6 +287,8 @@ class Exchange:
         if (price_ticks, size_lots) == (order.price_ticks, order.size_lots):
             raise CommandRefusedError(Refusal.AMEND_NOTHING)
         self.quote(market, time_ns)
+        if not order.status.is_open:
+            raise CommandRefusedError(Refusal.UNKNOWN_ORDER)
         takes = market.book.crosses(order.request.side.sign, price_ticks)
         is_post_only = order.request.time_in_force is TimeInForce.POST_ONLY
         if size_lots <= order.filled_lots or (takes and is_post_only):
@@ -285,6 +307,7 @@ class Exchange:
         market.book.remove(order.id)
         self._close(market, order)
         self._enter(market, order, price_ticks, time_ns)
+        self.check_touched(time_ns)
 
     def cancel(
         self,
@@ -379,7 +402,7 @@ class Exchange:
         held = abs(account.size_lots(symbol, leg))
         if not held or size_lots < 1:
             raise CommandRefusedError(Refusal.REDUCE_ONLY)
-        return self.liquidator.deleverage(
+        order = self.liquidator.deleverage(
             account,
             market,
             leg,
@@ -387,6 +410,8 @@ class Exchange:
             price_ticks=market.mark_ticks,
             time_ns=time_ns,
         )
+        self.check_touched(time_ns)
+        return order
 
     def set_leverage(
         self, account_id: int, symbol: str, leverage: int, time_ns: int = 0
@@ -566,6 +591,7 @@ class Exchange:
             self._close(market, order)
             self._store.retire(order)
         self._trim(account, market, order.request.leg, at)
+        self._touched[account.id, market.listing.settlement] = None
 
     def _trim(self, account: Account, market: Market, leg: Leg, time_ns: int) -> None:
         """Keep resting orders that reduce a leg within what is left to reduce."""

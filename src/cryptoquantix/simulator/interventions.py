@@ -41,8 +41,7 @@ def external_fill(
     exchange.settle_forced(
         order, price_ticks, size_lots, match_id=0, time_ns=time_ns, execution="TRADE"
     )
-    market = exchange.market(request.symbol)
-    exchange.liquidator.check(account, market.listing.settlement, time_ns)
+    exchange.check_touched(time_ns)
     return order
 
 
@@ -80,22 +79,26 @@ def change_position_mode(
         exchange.cancel_all(account.id, name, time_ns, reason=EndReason.POSITION_MODE)
         if account.is_hedged(name) is not is_hedged:
             _convert(exchange, account, market, is_hedged=is_hedged, time_ns=time_ns)
-    _set_mode(account, symbol, symbols, is_hedged=is_hedged)
+    _set_mode(exchange, account, symbol, is_hedged=is_hedged)
     exchange.emit(ModeChanged(account.id, symbol, is_hedged, time_ns))
     for coin in exchange.rules.coins:
         exchange.liquidator.check(account, coin, time_ns)
 
 
 def _set_mode(
-    account: Account, symbol: str, symbols: list[str], *, is_hedged: bool
+    exchange: Exchange, account: Account, symbol: str, *, is_hedged: bool
 ) -> None:
     if not symbol:
         account.is_hedged_by_default = is_hedged
         account.hedged.clear()
-    elif is_hedged:
-        account.hedged.update(symbols)
+        return
+    if account.is_hedged_by_default:
+        account.is_hedged_by_default = False
+        account.hedged.update(exchange.markets)
+    if is_hedged:
+        account.hedged.add(symbol)
     else:
-        account.hedged.difference_update(symbols)
+        account.hedged.discard(symbol)
 
 
 def _convert(

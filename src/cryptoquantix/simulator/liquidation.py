@@ -98,8 +98,8 @@ class Liquidator:
         price_ticks: int,
         time_ns: int,
     ) -> None:
-        """Close one position: book, then fund or counterparties, then fund."""
-        exchange = self._exchange
+        """Close one position: book, then counterparties unless the fund can, fund."""
+        exchange, clearing = self._exchange, self._exchange.clearing
         size_lots = abs(held.size_lots)
         exchange.quote(market, time_ns, refill=True)
         if not held.size_lots:
@@ -115,11 +115,15 @@ class Liquidator:
             size_lots=size_lots,
         )
         exchange.run(market, book_order, TimeInForce.IOC, time_ns)
-        if order.remaining_lots and not self._fund_bears(market, held, price_ticks):
+        if self._fund_result(order, market, price_ticks) < -clearing.insurance.get(
+            market.listing.settlement, 0
+        ):
             self._set_off(
                 order, market, held.sign, price_ticks=price_ticks, time_ns=time_ns
             )
         if order.remaining_lots:
+            result = self._fund_result(order, market, price_ticks)
+            clearing.fund(market.listing.settlement, result)
             exchange.settle_forced(
                 order, price_ticks, order.remaining_lots, match_id=0, time_ns=time_ns
             )
@@ -159,17 +163,13 @@ class Liquidator:
                     each, price_ticks, size_lots, match_id=match_id, time_ns=time_ns
                 )
 
-    def _fund_bears(self, market: Market, held: Holding, price_ticks: int) -> bool:
-        """Return whether the fund can take the rest over; it bears the loss then."""
-        listing, size_lots = market.listing, abs(held.size_lots)
+    @staticmethod
+    def _fund_result(order: VenueOrder, market: Market, price_ticks: int) -> int:
+        """Return what the fund gains if it takes the rest over and sells at mark."""
+        listing, size_lots = market.listing, order.remaining_lots
         taken = listing.value_units(price_ticks, size_lots)
         worth = listing.value_units(market.mark_ticks, size_lots)
-        loss = listing.pnl_sign * held.sign * (taken - worth)
-        insurance = self._exchange.clearing.insurance
-        if loss > insurance.get(listing.settlement, 0):
-            return False
-        insurance[listing.settlement] = insurance.get(listing.settlement, 0) - loss
-        return True
+        return -listing.pnl_sign * order.request.side.sign * (worth - taken)
 
     def _clear(self, account: Account, coin: str, time_ns: int) -> None:
         deficit = -account.wallet_of(coin)
