@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
 
@@ -131,6 +133,59 @@ def test_a_corrupt_store_is_locked_set_aside_and_kept(path, damage):
     again = opened(path)
     assert again.latch.is_store_corrupt, "still said after another restart"
     again.close()
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.risk.store import RiskStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    RiskStore.open(Path(sys.argv[1]), now_ns=77)
+except SettingsError as error:
+    print(error)
+"""
+
+
+def opened_on_a_full_disk(path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+def test_a_halt_outlasts_a_restart_on_a_full_disk(path):
+    store = opened(path)
+    tripped = Latch(RiskState.CLOSING, "a crash", goal=RiskState.HALTED)
+    store.write_latch(tripped, 2, "trip")
+    store.close()
+    assert "cannot be opened" in opened_on_a_full_disk(path)
+    again = opened(path)
+    assert again.latch.state is RiskState.CLOSING
+    assert not list(path.parent.glob("*.corrupt-*"))
+
+
+def test_a_first_start_on_a_full_disk_is_one_sentence(path):
+    assert "cannot be opened" in opened_on_a_full_disk(path)
+    assert opened(path).latch.state is RiskState.LOCKED
+
+
+def test_a_store_that_another_program_is_at_is_not_corrupt(path):
+    armed(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(SettingsError, match="cannot be opened: database is locked"):
+        opened(path)
+    other.close()
+    assert opened(path).latch.state is RiskState.ARMED
 
 
 def test_only_one_daemon_holds_a_store(path):

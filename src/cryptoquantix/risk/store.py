@@ -29,6 +29,28 @@ SAMPLES_KEPT_NS: Final = 26 * 3_600 * 1_000_000_000
 SAMPLES_LISTED_MAX: Final = 10_000
 ALARMS_LISTED_MAX: Final = 100
 GENESIS: Final = "0" * 64
+# What SQLite says of the disk, the machine or other programs: it passes.
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+# Of these, a page that the disk does not give back is as good as lost.
+_UNREADABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+        sqlite3.SQLITE_IOERR_CORRUPTFS,
+    }
+)
 
 _SCHEMA: Final = """
 CREATE TABLE latch (
@@ -92,7 +114,9 @@ class RiskStore:
         Raises
         ------
         SettingsError
-            If another daemon holds the store, or its folder cannot be written.
+            If another daemon holds the store, or its folder cannot be written, or
+            the disk (full, say) lets nobody open it. It is left as it is then: a
+            latch that cannot be read now is not a latch that was lost.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,8 +131,22 @@ class RiskStore:
             msg = f"another risk daemon holds the store {path}"
             raise SettingsError(msg) from None
         try:
+            return cls._opened_or_replaced(path, lock, now_ns)
+        except (sqlite3.Error, OSError) as error:
+            os.close(lock)
+            msg = (
+                f"the risk store {path} cannot be opened: {error}; it is left as it "
+                f"is (is the disk full, or another program at it?)"
+            )
+            raise SettingsError(msg) from None
+
+    @classmethod
+    def _opened_or_replaced(cls, path: Path, lock: int, now_ns: int) -> Self:
+        try:
             return cls._opened(path, lock, now_ns)
         except (sqlite3.Error, StateCorrupt) as error:
+            if isinstance(error, sqlite3.Error) and not _is_damage(error):
+                raise
             aside = _set_aside(path, now_ns)
             reason = f"the store was corrupt ({error}); it is kept as {aside.name}"
             return cls._created(path, lock, now_ns, reason, is_corrupt=True)
@@ -336,6 +374,12 @@ class RiskStore:
                 self._connection.execute("ROLLBACK")
             raise
         self._sequence = number
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the file itself is the matter, and not the disk or a lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code in _UNREADABLE or code & 0xFF not in _PASSING
 
 
 def _connect(path: Path) -> sqlite3.Connection:
