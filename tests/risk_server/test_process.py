@@ -169,6 +169,8 @@ def test_a_corrupt_store_leaves_it_up_locked_and_saying_so(risk, trader, simulat
     found = risk.status()
     assert found["is_store_corrupt"]
     assert "corrupt" in found["reason"]
+    texts = [alarm["text"] for alarm in risk.call("/v1/alarms")["alarms"]]
+    assert any("the store was corrupt" in text for text in texts)
     assert list(risk.store.parent.glob("risk.sqlite.corrupt-*"))
     time.sleep(1.5)
     assert len(simulator.admin("/account?venue=binance")["positions"]) == 5

@@ -91,6 +91,8 @@ class Daemon:
     def resume(self) -> None:
         """Go on from the store: book, peak and all. Call it before ``run``."""
         store = self.durable.store
+        if self.latch.is_store_corrupt:
+            self.alarm("critical", f"{self.latch.reason}. A named person must rearm.")
         if self.latch.state is RiskState.ARMED:
             self.concerns.texts["blind"] = "blind: no complete reading since the start"
         content = store.book()
