@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryptoquantix.bars.rule import HOLE_NS
 from cryptoquantix.bars.stream import BarBuilder
 from cryptoquantix.core.market import Bar, Tick
 from cryptoquantix.live.bar_seam import (
@@ -188,3 +189,29 @@ def test_intervals_a_venue_left_out_are_flat_and_a_hole_stays_a_hole():
     a = Bar(0, minute, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
     b = Bar(2 * day_ns, 2 * day_ns + minute, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
     assert fill_flat([a, b], minute) == [a, b]
+
+
+def live_seam():
+    runner = Runner(ticks_at([10, 20, 70, 130]))
+    runner.run()
+    assert runner.seam.state is SeamState.LIVE
+    return runner.seam
+
+
+def test_a_quiet_bar_closes_only_by_the_last_print_and_a_time_beyond_it():
+    seam = live_seam()
+    assert not seam.is_over(179)
+    assert seam.close_quiet(4, 179) == []
+    assert seam.close_quiet(5, 180) == []  # a print that was not seen yet
+    (bar,) = seam.close_quiet(4, 180)
+    assert (bar.open_time_ns, bar.close_time_ns) == (120, 180)
+    (flat,) = seam.close_quiet(4, 245)
+    assert (flat.close_time_ns, flat.volume, flat.open) == (240, 0.0, bar.close)
+    (last,) = seam.add(ticks_at([305], first_id=5)[0], TICK, LOT)
+    assert (last.close_time_ns, last.volume, seam.late) == (300, 0.0, 0)
+
+
+def test_after_a_day_of_silence_nothing_is_closed_by_time():
+    seam = live_seam()
+    assert seam.close_quiet(4, 130 + HOLE_NS + 1) == []
+    assert seam.is_over(130 + HOLE_NS + 1)
