@@ -199,7 +199,7 @@ class _Closed:
 
     def add(self, minute: int, row: _Row) -> None:
         """Add the minute after the last one; any minute begins an empty store."""
-        if not len(self._columns[0]):
+        if not self._columns[0]:
             self.base = minute
         assert minute == self.end, f"minute {minute} is not the next, {self.end}"
         for column, value in zip(self._columns, row, strict=True):
@@ -208,6 +208,13 @@ class _Closed:
             self.base += MINUTES_KEPT // 10
             for column in self._columns:
                 del column[: MINUTES_KEPT // 10]
+
+    def fill(self, minute: int, rows: Sequence[_Row]) -> None:
+        """Begin an empty store with ``rows``, the first of them at ``minute``."""
+        assert not self._columns[0], "only an empty store can be filled"
+        self.base = minute
+        for column, values in zip(self._columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
 
     def clear(self) -> None:
         """Forget every minute."""
@@ -237,8 +244,14 @@ class History:
 
     def preload(self, bars: Iterable[PriorBar]) -> None:
         """Put bars from before the tape in front; they must be in order."""
-        for bar in bars:
-            minute = bar.open_time_ns // NS_PER_MINUTE
+        loaded = list(bars)
+        minutes = [bar.open_time_ns // NS_PER_MINUTE for bar in loaded]
+        whole = len(loaded) > 1 and minutes[-1] - minutes[0] == len(loaded) - 1
+        if self._last is None and whole and len(loaded) <= MINUTES_KEPT:
+            # Without a gap, as nearly always: a column at a time.
+            self._closed.fill(minutes[0], [_prior_row(bar) for bar in loaded[:-1]])
+            loaded, minutes = loaded[-1:], minutes[-1:]
+        for minute, bar in zip(minutes, loaded, strict=True):
             entry = self._open(minute, bar.open)
             entry.high, entry.low, entry.close = bar.high, bar.low, bar.close
             entry.lots, entry.value, entry.trades = bar.lots, bar.value, bar.trades
@@ -348,6 +361,22 @@ class History:
         for quiet in range(last.minute + 1, before):
             row = _Minute(quiet, last.close, self._id + 1).row()
             self._closed.add(quiet, row)
+
+
+def _prior_row(bar: PriorBar) -> _Row:
+    return _Row(
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.lots,
+        bar.value,
+        bar.trades,
+        bar.lots // 2,
+        bar.value // 2,
+        1,
+        0,
+    )
 
 
 def bar_open_minute(minute: int, minutes: int) -> int:

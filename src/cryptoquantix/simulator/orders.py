@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 from cryptoquantix.core.order import Side, TimeInForce
@@ -115,7 +116,11 @@ class VenueOrder:
 
     def snapshot(self) -> Self:
         """Return a copy that later fills do not change."""
-        return copy.copy(self)
+        # copy.copy() of an object with slots takes five times as long.
+        return type(self)(*_ORDER_VALUES(self))
+
+
+_ORDER_VALUES = attrgetter(*(each.name for each in fields(VenueOrder)))
 
 
 class AlgoStatus(StrEnum):
