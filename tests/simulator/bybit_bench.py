@@ -8,32 +8,43 @@ import hmac
 import json
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from fractions import Fraction
+from functools import cache
 from urllib.parse import urlencode
 
 import ccxt.pro
 
 from cryptoquantix.core.clock import ManualClock, SystemClock
-from cryptoquantix.simulator.build import generated_plan
 from cryptoquantix.simulator.bybit_venue import BybitVenue
-from cryptoquantix.simulator.generator import generated_instrument
+from cryptoquantix.simulator.generator import (
+    generate,
+    generated_instrument,
+    prior_bars,
+)
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.tape import Tape
 from cryptoquantix.simulator.wire.messages import Key, Request
 from cryptoquantix.simulator.world import World
 
-START = 1_700_000_000 * 10**9
+MINUTE = 60 * 10**9
+START = 28_333_333 * MINUTE  # in November 2023
 KEYS = (Key("k", "s", 1, "trade"), Key("r", "t", 1, "risk"))
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "DOGEUSDT")
+
+
+@cache
+def day_before(symbol: str, start_ns: int):
+    """The generated bars of the day before; as many as anyone here asks for."""
+    return prior_bars(generated_instrument(symbol), 7, end_ns=start_ns)[-1500:]
 
 
 def make_world(clock, *, is_paused=False, is_lenient=False, is_limited=False):
     """A world with a Bybit venue alone, and one account of 100 000 USDT."""
     instruments = [generated_instrument(s) for s in SYMBOLS]
-    start_ns = clock.time_ns() // 10**9 * 10**9
-    plan = generated_plan(instruments, 7, start_ns=start_ns)
+    start_ns = clock.time_ns() // MINUTE * MINUTE
     tape = Tape(
-        plan.entries,
+        generate(instruments, 7, start_ns=start_ns),
         start_ns=start_ns,
         monotonic_ns=clock.monotonic_ns(),
         speed=1.0,
@@ -49,10 +60,12 @@ def make_world(clock, *, is_paused=False, is_lenient=False, is_limited=False):
             listing,
             instrument.price_ticks,
             tape_ns=start_ns,
-            prior=plan.prior.get(listing.symbol, ()),
+            prior=day_before(listing.symbol, start_ns),
         )
     venue.open_account(Decimal(100_000), clock.time_ns())
     world.venues["bybit"] = venue
+    for symbol in SYMBOLS:  # a first print, so that funding times are known
+        venue.shock(symbol, Fraction(1), clock.time_ns())
     return world
 
 
@@ -71,6 +84,11 @@ class Bench:
             self.clock.advance(100_000_000)
             self.world.play()
             self.world.timer()
+
+    def rest(self, seconds: float = 1) -> None:
+        """Let time pass while the tape stands still from now on."""
+        self.world.tape.set_paused(self.clock.monotonic_ns(), paused=True)
+        self.run(seconds)
 
     def market(self, symbol="BTCUSDT"):
         return self.venue.exchange.markets[symbol]

@@ -109,14 +109,18 @@ class BybitWire:
         self.limits.spend_address(request.address, time_ns)
         found = ROUTES.get((request.method, request.path))
         if found is None:
-            shown = f"{request.method[:10]} {request.path[:100]}"
+            shown = _printable(f"{request.method[:10]} {request.path[:100]}")
             raise BybitError(10404, f"path not found: {shown}", status=404)
         account_id, key = 0, ""
         if found.is_private:
             known = self._authorize(request, time_ns)
             account_id, response.key_role, key = known.account_id, known.role, known.key
         is_get = request.method == "GET"
-        values = parse_query(request.query) if is_get else parse_body(request.body)
+        values = (
+            parse_query(_printable(request.query))
+            if is_get
+            else parse_body(request.body)
+        )
         response.summary = summary_of(values)
         parameters = Parameters(values)
         if found.is_private:
@@ -144,7 +148,9 @@ class BybitWire:
             raise BybitError(10003, "API key is invalid.")
         check_time(sent, time_ns // 1_000_000)
         is_get = request.method == "GET"
-        check_signature(key, sent, request.query.encode() if is_get else request.body)
+        # A server hands on bytes that are no UTF-8 as lone surrogates.
+        query = request.query.encode("utf-8", "surrogatepass")
+        check_signature(key, sent, query if is_get else request.body)
         return key
 
     def _check_known(self, found: Route, values: Json) -> tuple[str, ...]:
@@ -175,6 +181,11 @@ def envelope(
             "time": time_ns // 1_000_000,
         }
     )
+
+
+def _printable(text: str) -> str:
+    """Return text that can be written as JSON, whatever bytes it came from."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _count(values: Mapping[str, object]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cryptoquantix.simulator.accounts import Account, Holding, Leg, bracket_of
-from cryptoquantix.simulator.clearing import AccountMargin
 from cryptoquantix.simulator.listing import divide_half_even, fixed_text
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import AlgoOrder
@@ -94,11 +93,6 @@ def rate_of(part_units: int, whole_units: int) -> str:
     return fixed_text(divide_half_even(part_units * 10**8, whole_units), 8)
 
 
-def withdrawable_units(margin: AccountMargin) -> int:
-    """Return what may leave the wallet: no unrealized profit, no margin in use."""
-    return max(0, min(margin.wallet, margin.equity) - margin.initial)
-
-
 def wallet_json(state: BybitState, account: Account) -> Json:
     """Return the unified account; a USDT counts as a dollar."""
     clearing = state.exchange.clearing
@@ -122,7 +116,7 @@ def wallet_json(state: BybitState, account: Account) -> Json:
                 "equity": equity,
                 "usdValue": equity,
                 "walletBalance": money(margin.wallet),
-                "availableToWithdraw": money(withdrawable_units(margin)),
+                "availableToWithdraw": "",  # not said of unified accounts any more
                 "availableToBorrow": "",
                 "borrowAmount": "0",
                 "accruedInterest": "0",

@@ -90,15 +90,15 @@ class BybitStreams:
         if not isinstance(message, dict):
             _refuse(subscriber, "", {}, "Invalid JSON format")
             return
-        op = message.get("op")
+        op = str(message.get("op"))
         if op == "ping":
             _pong(subscriber, message, time_ns)
         elif op == "auth" and subscriber.is_private:
             self._authenticate(subscriber, message, time_ns)
         elif op in {"subscribe", "unsubscribe"}:
-            self._carry_out(subscriber, message, str(op), time_ns)
+            self._carry_out(subscriber, message, op, time_ns)
         else:
-            shown = str(op)[:40]
+            shown = op[:40]
             _refuse(subscriber, shown, message, f"error:request not found,op:{shown}")
 
     def _carry_out(
