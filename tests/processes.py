@@ -112,8 +112,15 @@ class SimulatorProcess:
 
 @contextmanager
 def start_simulator(tmp_path: Path, *args: str) -> Iterator[SimulatorProcess]:
-    """``cqx simulate --json`` with ``args`` on free ports; ended on exit."""
+    """
+    ``cqx simulate --json`` with ``args`` on free ports; ended on exit.
+
+    Only Binance unless ``args`` name the venues: two more cost what no test of one
+    venue needs.
+    """
     command = [sys.executable, "-m", "cryptoquantix", "simulate", "--json", *args]
+    if "--venues" not in args:
+        command += ["--venues", "binance"]
     errors = tmp_path / "simulator.log"
     with errors.open("ab") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)

@@ -454,7 +454,7 @@ def simulate(
     ] = None,
     venues: Annotated[
         str, typer.Option(help="Venues to simulate, separated by commas.")
-    ] = "binance",
+    ] = "binance,bybit,deribit",
     bybit_port: Annotated[int, typer.Option(help="Its port (0: any free).")] = 0,
     deribit_port: Annotated[int, typer.Option(help="Its port (0: any free).")] = 0,
     scenario: Annotated[

@@ -141,7 +141,8 @@ class LiveDemo:
         start = datetime.fromtimestamp(start_ns / NS_PER_SECOND, UTC).isoformat()
         command = [
             *COMMAND,
-            *("simulate", "--json", "--tape", str(self._series.instrument)),
+            *("simulate", "--json", "--venues", "binance"),
+            *("--tape", str(self._series.instrument)),
             *("--catalog", str(self._series.catalog), "--start", start),
             *("--speed", str(FAST), "--paused"),
         ]

@@ -78,7 +78,8 @@ async def _one_crash(directory: Path, phase_seconds: float) -> KillResult:
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        simulate = [*COMMAND, "simulate", "--json", "--generate", str(_SEED)]
+        simulate = [*COMMAND, "simulate", "--json", "--venues", "binance"]
+        simulate += ["--generate", str(_SEED)]
         simulator = await stack.enter_async_context(
             AnnouncedProcess(simulate, directory / "simulator.log")
         )

@@ -71,7 +71,7 @@ class SimulateOptions:
     no_rate_limits: bool = False
     log: Path | None = None
     keys: Path | None = None
-    venues: str = "binance"
+    venues: str = "binance,bybit,deribit"
     bybit_port: int = 0
     deribit_port: int = 0
     scenario: str | None = None

@@ -22,7 +22,7 @@ from cryptoquantix.simulator.listing import (
     money_text,
     to_units,
 )
-from cryptoquantix.simulator.market import Market
+from cryptoquantix.simulator.market import Market, scaled
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
     FundsChanged,
@@ -45,6 +45,7 @@ class Conversion(NamedTuple):
     listing: Listing
     ticks: Fraction  # of the listing per tick of the tape
     lots: Fraction  # of the listing per lot of the tape; inverse: per tick x lot
+    is_same: bool  # as on the tape: nothing to convert
 
     @classmethod
     def between(cls, tape: Listing, listing: Listing) -> Conversion:
@@ -53,33 +54,35 @@ class Conversion(NamedTuple):
         lots = Fraction(tape.lot_size) / Fraction(listing.lot_size)
         if listing.is_inverse and not tape.is_inverse:
             lots *= Fraction(tape.tick_size)
-        return cls(listing, ticks, lots)
+        is_same = ticks == lots == 1 and not listing.is_inverse
+        return cls(listing, ticks, lots, is_same)
 
     def price_ticks(self, ticks: int) -> int:
         """Return a price of the tape in ticks of the listing, at least one."""
-        return max(1, _nearest(ticks * self.ticks))
+        return max(1, scaled(ticks, self.ticks))
+
+    def size_lots(self, lots: int, price_ticks: int) -> int:
+        """Return a size of the tape, traded at a tape price, in lots of the listing."""
+        value = lots * price_ticks if self.listing.is_inverse else lots
+        return scaled(value, self.lots)
 
     def trade(self, trade: Print) -> Print:
         """Return a trade of the tape as one of the listing."""
-        if self.ticks == 1 == self.lots and not self.listing.is_inverse:
+        if self.is_same:
             return trade
-        lots = trade.size_lots * self.lots
-        if self.listing.is_inverse:
-            lots *= trade.price_ticks
         return trade._replace(
             price_ticks=self.price_ticks(trade.price_ticks),
-            size_lots=max(1, _nearest(lots)),
+            size_lots=max(1, self.size_lots(trade.size_lots, trade.price_ticks)),
         )
 
     def bar(self, bar: PriorBar) -> PriorBar:
         """Return a bar from before the tape as one of the listing."""
-        if self.ticks == 1 == self.lots and not self.listing.is_inverse:
+        if self.is_same:
             return bar
         opened, high, low, close = map(
             self.price_ticks, (bar.open, bar.high, bar.low, bar.close)
         )
-        lots = bar.lots * self.lots * (bar.close if self.listing.is_inverse else 1)
-        size = _nearest(lots)
+        size = self.size_lots(bar.lots, bar.close)
         return bar._replace(
             open=opened,
             high=high,
