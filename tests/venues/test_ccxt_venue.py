@@ -369,12 +369,14 @@ async def test_a_key_that_may_withdraw_is_refused(stub):
     assert "may withdraw" in await refused_at_open(stub)
 
 
-async def test_a_wrong_key_is_refused_in_a_sentence(stub):
+async def test_a_wrong_key_is_refused_in_a_sentence_that_names_the_setting(stub):
     stub.answers["GET", "/fapi/v1/positionSide/dual"] = (
         400,
         {"code": -1022, "msg": "Signature for this request is not valid."},
     )
-    assert "refuses the key" in await refused_at_open(stub)
+    text = await refused_at_open(stub)
+    assert "refuses the key" in text
+    assert text.endswith("(key venues.binance.key)")
 
 
 async def test_no_address_of_the_client_leaves_the_host(stub):

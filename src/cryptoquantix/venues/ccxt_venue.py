@@ -302,7 +302,11 @@ class CcxtBinance:
             failure = _failure(error, request, is_sent=attempt.is_sent)
             self._heed(failure)
             tell = order_error if changes_orders else read_error
-            raise tell(failure) from None
+            told = tell(failure)
+            if isinstance(told, CredentialsRefused):
+                msg = f"{told} (key venues.{_VENUE}.key)"
+                raise CredentialsRefused(msg, venue=_VENUE, request=request) from None
+            raise told from None
         finally:
             ATTEMPT.reset(token)
 
