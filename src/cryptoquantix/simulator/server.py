@@ -114,8 +114,9 @@ class VenueServer:
             self._end.cancel()
         if self._server is not None:
             self._server.close()
-        self._cut_all()
+        # Another venue's port may have been taken before this one was opened.
         if self._web is not None:
+            self._cut_all()
             await self._web.shutdown(1.0)
 
     def flush(self) -> int:
