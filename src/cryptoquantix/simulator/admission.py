@@ -76,8 +76,7 @@ def check_entry(
 ) -> None:
     """Refuse an order that may not enter; nothing has changed then."""
     rules = clearing.rules
-    own = sum(o.account_id == account_id for o in market.open_orders.values())
-    if own >= rules.orders_open_max:
+    if len(market.orders_of(account_id)) >= rules.orders_open_max:
         raise CommandRefusedError(Refusal.TOO_MANY_ORDERS)
     _check_matching(
         rules, account_id, market, request, size_lots=size_lots, bound=bound
@@ -160,7 +159,7 @@ def check_amendment(
             raise CommandRefusedError(Refusal.REDUCE_ONLY)
         return
     more = size_lots - order.filled_lots
-    market.open_orders.pop(order.id)
+    market.drop_open(order)
     try:
         _check_value(
             clearing,
@@ -171,4 +170,4 @@ def check_amendment(
             size_lots=more,
         )
     finally:
-        market.open_orders[order.id] = order
+        market.add_open(order)

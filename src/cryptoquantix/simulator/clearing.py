@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
+from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import (
     NO_ORDERS,
     Account,
@@ -414,14 +415,14 @@ def open_order_values(
 ) -> OpenOrders:
     """Return the value of an account's orders in ``market`` that could grow it."""
     buys = sells = 0
-    for order in market.open_orders.values():
+    for order in market.orders_of(account_id).values():
         request = order.request
-        if order.account_id != account_id or request.reduces:
+        if request.reduces or (leg is not None and request.leg is not leg):
             continue
-        if leg is not None and request.leg is not leg:
-            continue
-        value = order.listing.value_units(order.price_ticks, order.remaining_lots)
-        if request.side.sign > 0:
+        value = order.listing.value_units(
+            order.price_ticks, order.size_lots - order.filled_lots
+        )
+        if request.side is Side.BUY:
             buys += value
         else:
             sells += value

@@ -298,6 +298,8 @@ class Exchange:
             self.clearing, market, order, price_ticks=price_ticks, size_lots=size_lots
         )
         keeps_place = price_ticks == order.price_ticks and size_lots < order.size_lots
+        if not keeps_place:
+            market.drop_open(order)
         order.price_ticks, order.size_lots = price_ticks, size_lots
         order.updated_ns = time_ns
         self._changed(order, "AMENDMENT", time_ns)
@@ -305,7 +307,6 @@ class Exchange:
             market.book.shrink(order.id, order.remaining_lots)
             return
         market.book.remove(order.id)
-        self._close(market, order)
         self._enter(market, order, price_ticks, time_ns)
         self.check_touched(time_ns)
 
@@ -326,11 +327,7 @@ class Exchange:
         reason: EndReason = EndReason.USER,
     ) -> int:
         """Cancel an account's resting orders in ``symbol``; return how many."""
-        orders = [
-            o
-            for o in self.market(symbol).open_orders.values()
-            if o.account_id == account_id
-        ]
+        orders = list(self.market(symbol).orders_of(account_id).values())
         for order in orders:
             self.cancel(order, time_ns, reason)
         return len(orders)
@@ -512,8 +509,7 @@ class Exchange:
             return
         order = self.orders[event[0].id]
         if isinstance(event, Rested):
-            market.open_orders[order.id] = order
-            market.note_open_orders()
+            market.add_open(order)
         elif isinstance(event, SelfTradePrevented | SelfTradeEnded):
             status, reason = Status.EXPIRED_IN_MATCH, EndReason.SELF_TRADE
             self._finish(market, order, status, reason, time_ns=time_ns)
@@ -588,7 +584,7 @@ class Exchange:
             self.clearing.funds_changed(account, "ORDER", at, symbol=symbol)
         )
         if is_done:
-            self._close(market, order)
+            market.drop_open(order)
             self._store.retire(order)
         self._trim(account, market, order.request.leg, at)
         self._touched[account.id, market.listing.settlement] = None
@@ -596,10 +592,9 @@ class Exchange:
     def _trim(self, account: Account, market: Market, leg: Leg, time_ns: int) -> None:
         """Keep resting orders that reduce a leg within what is left to reduce."""
         position = account.size_lots(market.listing.symbol, leg)
-        for order in list(market.open_orders.values()):
+        for order in list(market.orders_of(account.id).values()):
             request = order.request
-            is_concerned = order.account_id == account.id and request.leg is leg
-            if not is_concerned or not request.reduces:
+            if request.leg is not leg or not request.reduces:
                 continue
             if position * request.side.sign >= 0:
                 self._end(order, Status.EXPIRED, EndReason.REDUCE_ONLY, time_ns)
@@ -629,14 +624,10 @@ class Exchange:
     ) -> None:
         order.status, order.end_reason = status, reason
         order.updated_ns = time_ns
-        self._close(market, order)
+        market.drop_open(order)
         execution = "CANCELED" if status is Status.CANCELED else "EXPIRED"
         self._changed(order, execution, time_ns)
         self._store.retire(order)
-
-    def _close(self, market: Market, order: VenueOrder) -> None:
-        if market.open_orders.pop(order.id, None) is not None:
-            market.note_open_orders()
 
     def _changed(self, order: VenueOrder, execution: str, time_ns: int) -> None:
         self._events.append(OrderChanged(order.snapshot(), execution, time_ns))
@@ -656,8 +647,4 @@ class Exchange:
             return False
         if self.open_algo_count(account.id):
             return False
-        return not any(
-            o.account_id == account.id
-            for market in self.markets.values()
-            for o in market.open_orders.values()
-        )
+        return not any(market.orders_of(account.id) for market in self.markets.values())

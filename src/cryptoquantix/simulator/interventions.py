@@ -68,8 +68,7 @@ def change_position_mode(
     if all(account.is_hedged(name) is is_hedged for name in symbols):
         raise CommandRefusedError(Refusal.MODE_SAME)
     is_busy = any(
-        account.is_held(m.listing.symbol)
-        or any(o.account_id == account.id for o in m.open_orders.values())
+        account.is_held(m.listing.symbol) or bool(m.orders_of(account.id))
         for m in concerned
     )
     if is_busy and not is_forced:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import Holding
 from cryptoquantix.simulator.history import History, PriorBar
 from cryptoquantix.simulator.listing import Listing, divide_half_even
@@ -75,6 +76,7 @@ class Market:
         self.funded_ns = 0
         self.fundings: list[FundingPaid] = []
         self.open_orders: dict[int, VenueOrder] = {}
+        self._by_account: dict[int, dict[int, VenueOrder]] = {}
         self.is_held = False
         self.is_band_shut = False  # market orders are refused, as outside the band
         self._bid_high = 0
@@ -159,14 +161,32 @@ class Market:
         """Return whether a client's resting order may trade at this price."""
         return price_ticks <= self._bid_high or price_ticks >= self._ask_low
 
+    def orders_of(self, account_id: int) -> dict[int, VenueOrder]:
+        """Return an account's resting orders by id; not to be changed."""
+        return self._by_account.get(account_id, {})
+
+    def add_open(self, order: VenueOrder) -> None:
+        """Note an order that now rests."""
+        self.open_orders[order.id] = order
+        self._by_account.setdefault(order.account_id, {})[order.id] = order
+        if order.request.side is Side.BUY:
+            self._bid_high = max(self._bid_high, order.price_ticks)
+        else:
+            self._ask_low = min(self._ask_low, order.price_ticks)
+
+    def drop_open(self, order: VenueOrder) -> None:
+        """Note that an order rests no longer, if it did."""
+        if self.open_orders.pop(order.id, None) is None:
+            return
+        del self._by_account[order.account_id][order.id]
+        if order.price_ticks in {self._bid_high, self._ask_low}:
+            self.note_open_orders()
+
     def note_open_orders(self) -> None:
         """Recompute the best prices that :meth:`is_touched_by` compares with."""
-        bids = [
-            o.price_ticks for o in self.open_orders.values() if o.request.side.sign > 0
-        ]
-        asks = [
-            o.price_ticks for o in self.open_orders.values() if o.request.side.sign < 0
-        ]
+        orders = self.open_orders.values()
+        bids = [o.price_ticks for o in orders if o.request.side is Side.BUY]
+        asks = [o.price_ticks for o in orders if o.request.side is Side.SELL]
         self._bid_high = max(bids) if bids else 0
         self._ask_low = min(asks) if asks else UNBOUNDED_TICKS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
 from typing import NamedTuple, Self
@@ -80,11 +80,11 @@ class OrderRequest:
     self_trade: SelfTrade | None = None
     post_only: PostOnly | None = None
     origin: Origin = Origin.CLIENT
+    reduces: bool = field(init=False)  # it can only close a position
 
-    @property
-    def reduces(self) -> bool:
-        """True where the order can only close: reduce-only, or against its leg."""
-        return self.is_reduce_only or self.leg.sign * self.side.sign < 0
+    def __post_init__(self) -> None:
+        closes = self.leg.sign * self.side.sign < 0
+        object.__setattr__(self, "reduces", self.is_reduce_only or closes)
 
 
 @dataclass(slots=True)
