@@ -18,6 +18,7 @@ from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.durable import DurableStore
 from cryptoquantix.risk.report import status
 from cryptoquantix.risk.rules import Limits
+from cryptoquantix.risk.state import digest
 from cryptoquantix.risk.store import RiskStore
 from risk import fake_venue
 from risk.fake_venue import FakeVenue, down, order
@@ -512,6 +513,20 @@ async def test_a_halt_is_never_turned_into_locked_by_a_forgotten_sequence(halted
 async def test_an_absurd_sequence_is_refused(armed):
     with pytest.raises(ValueError, match="sequence_seen"):
         armed.permit(sequence_seen=1 << 63)
+
+
+async def test_a_halt_outlasts_a_book_that_cannot_be_read(armed):
+    await commands.halt(armed.daemon, "ann", "enough")
+    await armed.second(2)
+    store = armed.durable.store
+    text = "{}"
+    store._connection.execute(
+        "INSERT OR REPLACE INTO book VALUES (1, 1, ?, ?)", (text, digest("book", text))
+    )
+    await armed.restart()
+    assert armed.daemon.state.is_halt
+    await armed.second(2)
+    assert armed.permit().mode is PermitMode.HALTED
 
 
 async def test_a_restart_resumes_armed_with_its_peak(armed):

@@ -101,7 +101,11 @@ class Daemon:
         try:
             book = books.from_json(content, self.clock.monotonic_ns())
         except StateCorrupt as error:
-            self.lock(f"the store was corrupt ({error})", is_store_corrupt=True)
+            reason = f"the store was corrupt ({error})"
+            if self.latch.state.is_halt:  # which needs no peak to go on
+                self.alarm("critical", f"{reason}: the halt stands.")
+            else:
+                self.lock(reason, is_store_corrupt=True)
             return
         since_ns = self.clock.time_ns() - WINDOW_NS
         values = store.values(since_ns, self.latch.baseline_sequence)
