@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from cryptoquantix.simulator.state import SavedWorld, save_world
 from simulator.bybit_bench import Bench
 
 LINEAR = {"category": "linear", "symbol": "BTCUSDT"}
@@ -459,6 +460,32 @@ def test_a_position_beyond_its_margin_is_liquidated_and_says_so(bench):
         for f in bench.get("/v5/execution/list", **LINEAR, limit=100)["list"]
     }
     assert "BustTrade" in types
+
+
+def test_everything_is_as_it_was_after_a_restart(bench, tmp_path):
+    bench.order(qty="0.3", stopLoss="50000", orderLinkId="mine")
+    limit(bench, takeProfit="66000")
+    conditional(bench, -5)
+    path = "/v5/order/disconnected-cancel-all"
+    bench.post(path, product="DERIVATIVES", timeWindow=5)
+    save_world(tmp_path / "state", bench.world, {"bybit": {}})
+    other = Bench()
+    SavedWorld(tmp_path / "state").restore(other.world)
+    asked = {"category": "linear", "settleCoin": "USDT"}
+    for path, query in (
+        ("/v5/order/realtime", asked),
+        ("/v5/order/history", asked),
+        ("/v5/execution/list", asked),
+        ("/v5/position/list", asked),
+        ("/v5/account/transaction-log", {}),
+        ("/v5/account/query-dcp-info", {}),
+    ):
+        assert other.get(path, **query) == bench.get(path, **query)
+    again = LINEAR | {"side": "Buy", "orderType": "Market", "qty": "0.1"}
+    assert other.refused("/v5/order/create", **again, orderLinkId="mine") == 110072
+    other.post("/v5/order/cancel-all", **asked)
+    other.order(side="Sell", qty="0", reduceOnly=True)
+    assert other.venue.exchange.is_flat(other.venue.exchange.clearing.accounts[1])
 
 
 def test_an_emergency_stop_leaves_nothing(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from cryptoquantix.simulator.history import PrintedTrade
 from cryptoquantix.simulator.listing import Listing
@@ -25,6 +26,16 @@ from cryptoquantix.simulator.wire.messages import Key, Request, Response
 FEE_RATE_MAKER = Decimal("0.0002")
 FEE_RATE_TAKER = Decimal("0.00055")
 LEVERAGE_DEFAULT = 10
+_KEPT = (
+    "created_ticks",
+    "created_algo_ticks",
+    "positions",
+    "charges",
+    "attached",
+    "dead_men",
+    "client_ids_made",
+    "charges_made",
+)
 
 
 class BybitVenue(SimulatedVenue):
@@ -141,6 +152,17 @@ class BybitVenue(SimulatedVenue):
     def on_timer(self, time_ns: int) -> None:
         """Queue what is due; dead-man's switches fire."""
         self.streams.on_timer(time_ns)
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the core does not keep of orders and positions."""
+        return {name: getattr(self.state, name) for name in _KEPT}
+
+    def take_back(self, kept: dict[str, Any]) -> None:
+        """Take it in; a disconnection counts again once somebody has listened."""
+        for name in _KEPT:
+            setattr(self.state, name, kept[name])
+        for dead_man in self.state.dead_men.values():
+            dead_man.since_ns = None
 
     def unavailable(self, status: int) -> Response:
         """Return 10016 with an HTTP status."""

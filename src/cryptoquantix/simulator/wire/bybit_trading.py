@@ -179,7 +179,7 @@ def find_order(call: Call) -> VenueOrder | AlgoOrder | None:
 
 def _find_in_market(call: Call, text: str) -> VenueOrder | AlgoOrder:
     market, order = call.market(), find_order(call)
-    if order is None or order.listing is not market.listing:
+    if order is None or order.listing.symbol != market.listing.symbol:
         raise BybitError(110001, text)
     return order
 
