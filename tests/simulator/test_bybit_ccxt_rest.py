@@ -10,7 +10,7 @@ import pytest
 
 from cryptoquantix.simulator.listing import money_text
 from cryptoquantix.simulator.wire.bybit_errors import BybitError
-from simulator.bybit_bench import bybit_client, serve
+from simulator.bybit_bench import bybit_client, bybit_urls, serve
 
 BTC = "BTC/USDT:USDT"
 ETH = "ETH/USDT:USDT"
@@ -58,12 +58,13 @@ def requests(served) -> list[dict]:
 
 
 async def test_ccxts_own_defaults_find_the_other_products_empty(served):
-    made = bybit_client(served.rest, served.ws)
-    made.options["fetchMarkets"] = {"types": ["spot", "linear", "inverse"]}
+    urls = {"api": bybit_urls(served.rest, served.ws)}
+    made = ccxt.pro.bybit({"apiKey": "k", "secret": "s", "urls": urls})
     await made.load_markets()
     assert {m["type"] for m in made.markets.values()} == {"swap"}
-    del made.options["enableUnifiedAccount"]
+    assert "USDT" in made.currencies
     assert await made.is_unified_enabled() == [False, True]
+    assert (await made.fetch_balance())["USDT"]["total"] == 100_000
     await made.close()
 
 

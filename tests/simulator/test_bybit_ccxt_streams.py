@@ -185,6 +185,13 @@ async def test_a_stop_that_triggers_is_told(pro, served):
     assert served.books()["positions"] == []
 
 
+async def test_positions_begin_with_a_snapshot_where_ccxt_asks_for_one(pro):
+    await pro.create_order(BTC, "market", "buy", 0.02)
+    pro.options["watchPositions"] = {"fetchPositionsSnapshot": True}
+    [held] = await soon(pro.watch_positions())
+    assert (held["symbol"], held["side"], held["contracts"]) == (BTC, "long", 0.02)
+
+
 async def test_a_wrong_key_ends_the_waiting_call(served):
     made = bybit_client(served.rest, served.ws)
     made.secret = "wrong"

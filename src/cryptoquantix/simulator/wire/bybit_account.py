@@ -49,7 +49,7 @@ def position_list(call: Call) -> Json:
         for leg in account.legs(symbol):
             if account.size_lots(symbol, leg) or "symbol" in parameters.values:
                 row = position_json(call.state, account, market, leg)
-                rows.append((-(number * 4 + len(rows) % 4), row))
+                rows.append((-(number * 4 + row["positionIdx"]), row))
     shown, cursor = page(rows, call, limit)
     return {"category": call.category(), "list": shown, "nextPageCursor": cursor}
 
@@ -343,6 +343,32 @@ def no_records(call: Call) -> Json:
     return {"rows": [], "nextPageCursor": ""}
 
 
+def coin_info(call: Call) -> Json:
+    """Return the settlement coin; no chain carries it in or out."""
+    account = _account(call)
+    wanted = call.parameters.values.get("coin", account.coin)
+    chain = {
+        "chainType": "Ethereum",
+        "confirmation": "6",
+        "withdrawFee": "",
+        "depositMin": "0",
+        "withdrawMin": "0",
+        "chain": "ETH",
+        "chainDeposit": "0",
+        "chainWithdraw": "0",
+        "minAccuracy": "8",
+        "withdrawPercentageFee": "0",
+        "contractAddress": "",
+    }
+    row = {
+        "name": account.coin,
+        "coin": account.coin,
+        "remainAmount": "0",
+        "chains": [chain],
+    }
+    return {"rows": [row] if wanted == account.coin else []}
+
+
 def set_dead_man_window(call: Call) -> Result:
     """Switch the disconnection protection on."""
     parameters = call.parameters
@@ -391,6 +417,7 @@ ROUTES: dict[tuple[str, str], Route] = {
         set_dead_man_window, "product timeWindow", limit=5
     ),
     ("GET", "/v5/user/query-api"): route(query_api, limit=10),
+    ("GET", "/v5/asset/coin/query-info"): route(coin_info, "coin", limit=5),
     ("GET", "/v5/asset/deposit/query-record"): route(
         no_records, "id txID coin " + _PERIOD, limit=5
     ),
