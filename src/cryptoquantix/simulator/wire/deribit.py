@@ -127,7 +127,7 @@ class DeribitWire:
         self, session: Session, rpc: Rpc, response: Response, time_ns: int
     ) -> object:
         """Check a call against its method and return the method's result."""
-        response.summary = summary_of(rpc)
+        response.summary, response.notes = summary_of(rpc), rpc.notes
         method = METHODS.get(rpc.method)
         if method is None:
             raise DeribitError(-32601, "Method not found", {"method": rpc.method[:100]})
@@ -145,7 +145,7 @@ class DeribitWire:
             if not login.may(method.right):
                 needed = {"reason": f"scope lacks {method.right}"}
                 raise DeribitError(13021, "forbidden", needed)
-        response.notes = self._check_known(method, rpc)
+        response.notes += self._check_known(method, rpc)
         caller = session
         if login is not session.login:
             caller = Session(0, login)
