@@ -44,7 +44,7 @@ def simulator(tmp_path_factory):
     directory = tmp_path_factory.mktemp("tls")
     folder = str(directory / "certificates")
     args = ("--generate", "5", "--tls-port", "0", "--tls-folder", folder)
-    with start_simulator(directory, *args, "--venues", "binance") as process:
+    with start_simulator(directory, *args, "--venues", "binance,deribit") as process:
         yield process
 
 
@@ -88,6 +88,15 @@ async def test_errors_have_the_classes_of_the_live_address(client, order, error)
 async def test_streams_work_by_the_live_address(client):
     trades = await client.watch_trades(BTC)
     assert trades[0]["symbol"] == BTC
+
+
+async def test_another_venue_is_behind_the_same_port(session):
+    async with session.get("https://www.deribit.com/api/v2/public/get_time") as answer:
+        assert answer.status == 200
+        assert (await answer.json())["jsonrpc"] == "2.0"
+    async with session.ws_connect("wss://www.deribit.com/ws/api/v2") as connection:
+        await connection.send_json({"jsonrpc": "2.0", "id": 1, "method": "public/test"})
+        assert (await connection.receive_json(timeout=5))["id"] == 1
 
 
 async def test_an_unknown_host_is_told_who_lives_here(session):
