@@ -21,7 +21,7 @@ class Jobs:
     def __init__(self, clock: Clock, note: Callable[[str], None]) -> None:
         self._clock = clock
         self._note = note
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[object]] = {}
         self._due_ns: dict[str, int] = {}
 
     def is_due(self, name: str, every_ns: int) -> bool:
@@ -38,13 +38,17 @@ class Jobs:
         if running is not None and not running.done():
             work.close()
             return
-        self._running[name] = asyncio.create_task(self._quietly(name, work), name=name)
+        # The work is the task itself: one that is stopped before it began is closed.
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._running[name] = task
 
-    async def _quietly(self, name: str, work: Coroutine[Any, Any, object]) -> None:
-        try:
-            await work
-        except FAILED as error:
-            self._note(f"{name}: {error!r}")
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, FAILED):
+            self._note(f"{task.get_name()}: {error!r}")
+        elif error is not None:
+            raise error  # to the loop's own handler, which logs it
 
     def stop(self) -> None:
         """Cancel everything that runs."""
