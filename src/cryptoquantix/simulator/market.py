@@ -85,6 +85,7 @@ class Market:
         self._quoted_ticks = 0
         self._is_thinned = False
         self._maker_id = 0
+        self._par_rate: Decimal | None = None  # at index, where mark and index agree
 
     def preload(self, bars: Iterable[PriorBar]) -> None:
         """Put one-minute bars from before the tape in front of it."""
@@ -124,7 +125,15 @@ class Market:
         the formula Binance and Bybit publish, with the present premium in place of
         its average; with an interest of zero it is Deribit's.
         """
+        if self.mark_ticks == self.index_ticks:
+            # Nearly always, and asked with every trade where funding accrues.
+            if self._par_rate is None:
+                self._par_rate = self._rate(rules, Fraction(0))
+            return self._par_rate
         premium = Fraction(self.mark_ticks - self.index_ticks, self.index_ticks)
+        return self._rate(rules, premium)
+
+    def _rate(self, rules: VenueRules, premium: Fraction) -> Decimal:
         damper, limit = Fraction(rules.funding_damper), Fraction(rules.funding_rate_max)
         back = max(-damper, min(damper, Fraction(rules.funding_rate) - premium))
         rate = max(-limit, min(limit, premium + back)) * _RATE_STEPS
@@ -141,11 +150,11 @@ class Market:
         before = self.funding_index
         passed_ns = self.tape_ns - self.funded_ns
         if self.funded_ns and passed_ns > 0:
-            rate = Fraction(self.funding_rate(rules))
+            rate = self.funding_rate(rules)
             if rate:
                 value = self.listing.exact_value(self.index_ticks, 1)
                 share = Fraction(passed_ns, rules.funding_interval_ns)
-                step = rate * value * share * FUNDING_INDEX_SCALE
+                step = Fraction(rate) * value * share * FUNDING_INDEX_SCALE
                 self.funding_index += divide_half_even(step.numerator, step.denominator)
         self.funded_ns = max(self.funded_ns, self.tape_ns)
         return self.funding_index != before
