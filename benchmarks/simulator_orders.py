@@ -29,7 +29,7 @@ BURST = 540
 WANTED_PER_SECOND = 1_500
 ARGUMENTS = (
     *("--generate", "5", "--instruments", "BTCUSDT", "--paused"),
-    *("--balance", "100000000", "--no-rate-limits"),
+    *("--balance", "100000000", "--no-rate-limits", "--venues", "binance"),
 )
 
 
