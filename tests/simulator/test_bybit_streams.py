@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryptoquantix.core.order import Side
+from cryptoquantix.simulator.accounts import Leg
+from cryptoquantix.simulator.orders import OrderRequest, Origin
 from cryptoquantix.simulator.wire.bybit_ids import parse_uuid
 from cryptoquantix.simulator.wire.messages import Response
 from simulator.bybit_bench import Bench
@@ -375,3 +378,78 @@ def test_a_window_outside_its_bounds_is_refused(bench, seconds):
     path = "/v5/order/disconnected-cancel-all"
     assert bench.refused(path, product="DERIVATIVES", timeWindow=seconds) == 10001
     assert bench.get("/v5/account/query-dcp-info")["dcpInfos"] == []
+
+
+# What others do to the account is told too.
+
+
+def test_sessions_that_expire_are_closed(bench):
+    listener, public = bench.listen("order"), bench.follow("tickers.BTCUSDT")
+    assert bench.venue.expire_sessions(bench.clock.time_ns()) == 1
+    assert (listener.close_code, public.close_code) == (1000, None)
+
+
+def test_an_order_from_elsewhere_is_told_without_a_link_id(bench):
+    listener = bench.listen("order", "execution", "position")
+    request = OrderRequest(
+        "BTCUSDT", Side.BUY, 100, "web_1", order_type="MARKET", origin=Origin.EXTERNAL
+    )
+    now_ns = bench.clock.time_ns()
+    price = bench.market().price_ticks
+    bench.venue.exchange.external_fill(1, request, price, now_ns)
+    bench.venue.settle()
+    said = bench.heard(listener)
+    [fill] = [m["data"][0] for m in said if m["topic"] == "execution"]
+    assert (fill["orderLinkId"], fill["execQty"]) == ("", "0.100")
+    assert said[-1]["data"][0]["size"] == "0.100"
+    assert bench.shown(fill["orderId"])["orderStatus"] == "Filled"
+
+
+def test_a_forced_position_mode_keeps_what_was_realized(bench):
+    bench.order(qty="0.2")
+    bench.order(side="Sell", qty="0.1")
+    before = bench.position()
+    resting = bench.order(orderType="Limit", price="57000")
+    listener = bench.listen("order", "position")
+    bench.venue.exchange.set_position_mode(
+        1, is_hedged=True, time_ns=bench.clock.time_ns(), is_forced=True
+    )
+    bench.venue.settle()
+    asked = {"category": "linear", "symbol": "BTCUSDT"}
+    long, short = bench.get("/v5/position/list", **asked)["list"]
+    assert (long["positionIdx"], long["size"]) == (1, "0.100")
+    assert long["cumRealisedPnl"] == before["cumRealisedPnl"] != "0"
+    assert (short["size"], short["cumRealisedPnl"]) == ("0.000", "0")
+    [canceled, *_] = bench.heard(listener, "order")
+    assert canceled["data"][0]["orderId"] == resting["orderId"]
+    assert canceled["data"][0]["cancelType"] == "CancelByAdmin"
+    bench.order(side="Sell", qty="0.1", positionIdx=1, reduceOnly=True)
+
+
+def test_deleveraging_is_told_as_what_it_is(bench):
+    bench.order(qty="0.2")
+    listener = bench.listen("order", "execution", "position")
+    now_ns = bench.clock.time_ns()
+    bench.venue.exchange.deleverage(1, "BTCUSDT", Leg.BOTH, 200, now_ns)
+    bench.venue.settle()
+    said = bench.heard(listener)
+    [fill] = [m["data"][0] for m in said if m["topic"] == "execution"]
+    assert (fill["execType"], fill["execFee"], fill["orderLinkId"]) == (
+        "AdlTrade",
+        "0",
+        "",
+    )
+    orders = [m["data"][0] for m in said if m["topic"] == "order"]
+    assert orders[-1]["createType"] == "CreateByAdl_PassThrough"
+    assert bench.position()["size"] == "0.000"
+
+
+def test_a_close_outside_the_price_band_is_refused_or_ends_unfilled(bench):
+    bench.order(qty="0.2")
+    bench.market().is_band_shut = True
+    close = LINEAR | {"side": "Sell", "orderType": "Market", "qty": "0.2"}
+    refused = bench.refused("/v5/order/create", **close, reduceOnly=True)
+    assert refused == 110003
+    bench.market().is_band_shut = False
+    bench.order(side="Sell", qty="0.2", reduceOnly=True)
+    assert bench.position()["size"] == "0.000"

@@ -153,6 +153,11 @@ class BybitVenue(SimulatedVenue):
         """Queue what is due; dead-man's switches fire."""
         self.streams.on_timer(time_ns)
 
+    def expire_sessions(self, time_ns: int) -> int:
+        """Close every connection that has authenticated; return how many."""
+        del time_ns
+        return self.streams.expire()
+
     def kept(self) -> dict[str, Any]:
         """Return what the core does not keep of orders and positions."""
         return {name: getattr(self.state, name) for name in _KEPT}

@@ -299,7 +299,7 @@ def _fill_fields(call: Call, fill: FillDetail) -> Json:
         "feeRate": trimmed(f"{rate:f}") if fill.fee_units else "0",
         "tradeId": uuid_text(EXECUTION, fill.trade_id),
         "orderId": order_id(call.state, fill.order),
-        "orderLinkId": link_id_text(request.client_id),
+        "orderLinkId": link_id_text(request),
     }
 
 

@@ -21,6 +21,7 @@ from cryptoquantix.simulator.orders import (
     AlgoOrder,
     FillDetail,
     FundsChanged,
+    ModeChanged,
     OrderChanged,
     VenueEvent,
     VenueOrder,
@@ -103,6 +104,10 @@ class BybitState:
         self.client_ids_made += 1
         return f"{UNNAMED}{self.client_ids_made}"
 
+    def attach(self, order_id: int, protection: Protection) -> None:
+        """Note what an order's first fill is to be protected by."""
+        _keep(self.attached, order_id, protection)
+
     def parent_of(self, order: VenueOrder) -> AlgoOrder | None:
         """Return the conditional order that ``order`` was before it triggered."""
         algo = self.exchange.find_algo(order.account_id, order.request.client_id)
@@ -153,6 +158,9 @@ class BybitState:
                 )
             elif isinstance(event, FundsChanged) and event.reason == "FUNDING_FEE":
                 charges += self._take_charge(event)
+            elif isinstance(event, ModeChanged):
+                for symbol in [event.symbol] if event.symbol else self.exchange.markets:
+                    self._take_mode(event.account_id, symbol)
         return charges
 
     def _take_order(self, event: OrderChanged) -> None:
@@ -180,6 +188,21 @@ class BybitState:
             facts.total_units += fill.realized_units
         facts.current_units -= fill.fee_units
         facts.total_units -= fill.fee_units
+
+    def _take_mode(self, account_id: int, symbol: str) -> None:
+        """Hand what a position has realized to the leg it has become."""
+        found = [self.positions.pop((account_id, symbol, leg), None) for leg in Leg]
+        known = [facts for facts in found if facts is not None]
+        if not known:
+            return
+        account = self.exchange.clearing.accounts[account_id]
+        legs = account.legs(symbol)
+        leg = next((x for x in legs if account.size_lots(symbol, x)), legs[0])
+        self.positions[account_id, symbol, leg] = PositionFacts(
+            min(facts.created_ns for facts in known),
+            sum(facts.current_units for facts in known),
+            sum(facts.total_units for facts in known),
+        )
 
     def _take_charge(self, event: FundsChanged) -> list[Charge]:
         held = self._charged(event)
@@ -230,7 +253,7 @@ def day_figures(market: Market) -> DayFigures:
     )
 
 
-def _keep(facts: dict[int, int], number: int, value: int) -> None:
+def _keep[Fact](facts: dict[int, Fact], number: int, value: Fact) -> None:
     facts.setdefault(number, value)
     if len(facts) > FACTS_KEPT:
         del facts[next(iter(facts))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from cryptoquantix.simulator.listing import Listing, money_text
+from cryptoquantix.simulator.orders import OrderRequest, Origin
 
 # One space of order ids holds plain and conditional orders; a conditional order
 # keeps its id when it triggers.
@@ -16,7 +17,6 @@ EXECUTION = 5
 _UUID = re.compile(r"(?P<kind>[0-9a-f]{8})-0000-4000-8000-(?P<number>[0-9a-f]{12})\Z")
 # Client ids the venue makes up for itself; a client cannot send this character.
 UNNAMED = "~"
-LIQUIDATION_PREFIX = "autoclose-"
 
 
 def uuid_text(kind: int, number: int) -> str:
@@ -39,10 +39,10 @@ def parse_uuid(text: str) -> tuple[int, int] | None:
     return int(found["kind"], 16), int(found["number"], 16)
 
 
-def link_id_text(client_id: str) -> str:
+def link_id_text(request: OrderRequest) -> str:
     """Return the ``orderLinkId`` to show, empty where the client gave none."""
-    is_ours = client_id.startswith((UNNAMED, LIQUIDATION_PREFIX))
-    return "" if is_ours else client_id
+    is_named = not request.client_id.startswith(UNNAMED)
+    return request.client_id if is_named and request.origin is Origin.CLIENT else ""
 
 
 def trimmed(text: str) -> str:

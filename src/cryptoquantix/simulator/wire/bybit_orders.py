@@ -172,7 +172,7 @@ def _shared(request: OrderRequest, algo: AlgoOrder | None) -> Json:
     is_market = request.price_ticks is None
     direction = 0 if algo is None else 1 if algo.request.is_trigger_above else 2
     return {
-        "orderLinkId": link_id_text(request.client_id),
+        "orderLinkId": link_id_text(request),
         "blockTradeId": "",
         "symbol": request.symbol,
         "side": side_text(request.side),
@@ -237,7 +237,7 @@ def execution_json(state: BybitState, fill: FillDetail) -> Json:
     return {
         "symbol": listing.symbol,
         "orderId": order_id(state, order),
-        "orderLinkId": link_id_text(request.client_id),
+        "orderLinkId": link_id_text(request),
         "side": side_text(request.side),
         "orderPrice": listing.price_text(order.price_ticks),
         "orderQty": listing.size_text(order.size_lots),

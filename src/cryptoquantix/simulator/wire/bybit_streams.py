@@ -182,6 +182,13 @@ class BybitStreams:
         for name in list(subscriber.topics):
             self._unsubscribe(subscriber, name, time_ns)
 
+    def expire(self) -> int:
+        """Close every authenticated connection; return how many there were."""
+        ended = [s for subscribers in self._private.values() for s in subscribers]
+        for subscriber in ended:
+            subscriber.close_code = 1000
+        return len(ended)
+
     def _leave_dead_man(self, subscriber: BybitSubscriber, time_ns: int) -> None:
         others = self._private.get(subscriber.account_id, set())
         if not any(DEAD_MAN_TOPIC in o.topics for o in others if o is not subscriber):

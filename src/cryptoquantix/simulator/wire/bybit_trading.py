@@ -140,12 +140,12 @@ def create_order(call: Call) -> Json:
         check_protection(protection, market, request.side.sign, base)
     order = call.exchange.place(call.account_id, request, call.time_ns)
     if protection is not None:
-        call.state.attached[order.id] = protection
+        call.state.attach(order.id, protection)
     return _ids(uuid_text(PLAIN, order.id), request)
 
 
 def _ids(order_id: str, request: OrderRequest) -> Json:
-    return {"orderId": order_id, "orderLinkId": link_id_text(request.client_id)}
+    return {"orderId": order_id, "orderLinkId": link_id_text(request)}
 
 
 def find_order(call: Call) -> VenueOrder | AlgoOrder | None:
