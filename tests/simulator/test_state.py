@@ -7,11 +7,13 @@ import subprocess
 import sys
 from decimal import Decimal
 
+import ccxt.pro
 import pytest
 
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.simulator import saved
 from processes import end, start_simulator, wait_for
+from simulator.bybit_bench import bybit_client
 from simulator.ccxt_clients import ccxt_client
 
 BTC = "BTC/USDT:USDT"
@@ -69,6 +71,49 @@ async def go_on(simulator) -> None:
     played = simulator.admin("/state")["tape"]["time_ns"]
     wait_for(lambda: simulator.admin("/state")["tape"]["time_ns"] > played + 10**10)
     await client.close()
+
+
+async def test_all_three_venues_go_on_after_a_restart(tmp_path):
+    venues = ("--venues", "binance,bybit,deribit", "--generate", "2", "--paused")
+    args = ("--state", str(tmp_path / "state"), *venues)
+    with start_simulator(tmp_path, *args) as first:
+        for client, symbol, size in clients(first):
+            await client.load_markets()
+            await client.create_order(symbol, "market", "buy", size)
+            await client.create_order(symbol, "limit", "buy", size, 55_000)
+            await client.close()
+        books = {n: first.admin(f"/account?venue={n}") for n in first.line["venues"]}
+    with start_simulator(tmp_path, *args) as second:
+        for client, symbol, _ in clients(second):
+            await client.load_markets()
+            (order,) = await client.fetch_open_orders(symbol)
+            assert len(await client.fetch_my_trades(symbol)) >= 1
+            found = second.admin(f"/account?venue={client.id}")
+            assert found == books[client.id]
+            assert len(found["positions"]) == len(found["open_orders"]) == 1
+            await client.cancel_order(order["id"], symbol)
+            await client.close()
+
+
+def clients(simulator):
+    """Clients of Bybit and Deribit, what they trade and how much of it."""
+    bybit, deribit = (simulator.line["venues"][n] for n in ("bybit", "deribit"))
+    keys = {"apiKey": bybit["key"], "secret": bybit["secret"]}
+    first = bybit_client(bybit["rest"], bybit["ws"])
+    first.apiKey, first.secret = keys["apiKey"], keys["secret"]
+    second = ccxt.pro.deribit(
+        {
+            "apiKey": deribit["key"],
+            "secret": deribit["secret"],
+            "enableRateLimit": False,
+            "urls": {
+                "api": {"rest": deribit["rest"], "ws": deribit["ws"] + "/ws/api/v2"}
+            },
+            "has": {"fetchCurrencies": False},
+        }
+    )
+    yield first, BTC, 0.05
+    yield second, "BTC/USD:BTC", 500
 
 
 def refused(tmp_path, *args: str) -> str:
