@@ -39,7 +39,7 @@ def test_the_signature_is_of_path_and_query_as_sent(bench):
 def test_the_body_of_a_post_is_signed(bench):
     message = {"jsonrpc": "2.0", "id": 7, "method": "private/get_position"}
     body = json.dumps(message | {"params": {"instrument_name": BTC}})
-    for target in ("/api/v2/private/get_position", "/api/v2/"):
+    for target in ("/api/v2/private/get_position", "/api/v2/", "/api/v2"):
         header = bench.header("POST", target, body)
         response, answer = bench.http("POST", target, body, header)
         assert (response.status, answer["id"]) == (200, 7)
@@ -539,6 +539,51 @@ def test_cancel_on_disconnect_takes_that_connections_orders_only(bench):
     assert sorted(o["label"] for o in left) == ["http", "second"]
 
 
+def test_a_logout_ends_the_session_and_leaves_its_orders(bench):
+    socket = bench.connect(login=True)
+    bench.say(socket, "private/enable_cancel_on_disconnect")
+    bench.say(socket, "private/buy", **LIMIT)
+    text = '{"jsonrpc":"2.0","id":9,"method":"private/logout"}'
+    bench.venue.receive(socket, text, bench.now)
+    assert [frame[0] for frame in socket.frames] == [0x88]
+    assert socket.close_code == 1000
+    bench.venue.leave(socket, bench.now)
+    assert len(bench.result("private/get_open_orders")) == 1
+
+
+def test_a_position_is_closed_whole(bench):
+    assert bench.code("private/close_position", instrument_name=BTC, type="market") == (
+        11030
+    )
+    order = {"instrument_name": BTC, "amount": 500, "type": "market"}
+    bench.result("private/sell", **order)
+    closed = bench.result("private/close_position", instrument_name=BTC, type="market")
+    assert (closed["order"]["direction"], closed["order"]["filled_amount"]) == (
+        "buy",
+        500,
+    )
+    assert bench.account.size_lots(BTC) == 0
+
+
+def test_a_restart_keeps_switches_and_never_repeats_a_connection(bench):
+    bench.result("private/enable_cancel_on_disconnect", scope="account")
+    first = bench.connect()
+    other = DeribitBench()
+    other.venue.take_back(json.loads(json.dumps(bench.venue.kept())))
+    assert other.connect().id > first.id
+    asked = other.result("private/get_cancel_on_disconnect", scope="account")
+    assert asked["enabled"] is True
+
+
+def test_expired_sessions_are_logged_out(bench):
+    socket = bench.connect(login=True)
+    names = ["user.orders.any.any.raw", "quote.BTC-PERPETUAL"]
+    bench.say(socket, "private/subscribe", channels=names)
+    assert bench.venue.expire_sessions(bench.now) == 1
+    assert socket.channels == {"quote.BTC-PERPETUAL"}
+    assert bench.say(socket, "private/get_positions")["error"]["code"] == 13009
+
+
 def test_the_accounts_switch_holds_for_later_connections(bench):
     assert bench.result("private/enable_cancel_on_disconnect", scope="account") == "ok"
     assert bench.code("private/enable_cancel_on_disconnect") == 10030
@@ -660,7 +705,7 @@ VALUES = st.one_of(
 
 @settings(max_examples=250, deadline=None)
 @given(
-    st.sampled_from(sorted(METHODS)),
+    st.sampled_from(sorted(METHODS.keys() - {"private/logout"})),  # answers nothing
     st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6),
     st.booleans(),
 )

@@ -118,7 +118,8 @@ class DeribitWire:
             response.body = answer(rpc.id, {"result": result}, time_ns)
         response.key_role = session.role
         response.summary["method"] = rpc.method[:100]
-        session.send(response.body)
+        if session.close_code is None:
+            session.send(response.body)
         if response.code == TOO_MANY_REQUESTS:
             session.end(POLICY_VIOLATION)
         return response
@@ -179,9 +180,9 @@ def _error(refused: DeribitError | CommandRefusedError) -> DeribitError:
 
 def _http_call(request: Request) -> Rpc:
     """Return the call a GET or a POST makes."""
-    if not request.path.startswith(PREFIX):
+    if not f"{request.path}/".startswith(PREFIX):
         raise DeribitError(-32601, "Method not found", {"path": request.path[:100]})
-    name = request.path.removeprefix(PREFIX)
+    name = request.path.removeprefix(PREFIX.rstrip("/")).lstrip("/")
     if request.method == "GET":
         return Rpc(name, parse_query(request.query))
     if request.method != "POST":

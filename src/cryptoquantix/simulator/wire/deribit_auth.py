@@ -1,8 +1,9 @@
 """
 Who is calling: signatures over raw bytes, nonces, tokens and scopes.
 
-A nonce is good for one request. A signature is of the method, the path with its
-query and the body exactly as they came; its time may be a minute old at most.
+A nonce is good for one request, and once more for one login: a client that counts
+milliseconds may use the same one for both. A signature is of the method, the path with
+its query and the body exactly as they came; its time may be a minute old at most.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class Gate:
         key = self._key(fields["id"])
         head = f"{fields['ts']}\n{fields['nonce']}\n{method}\n{target}\n"
         _compare(_sign(key, _bytes(head) + body + b"\n"), fields["sig"].lower())
-        self._use(key, fields["ts"], fields["nonce"], time_ns)
+        self._use(key, fields["ts"], f"request {fields['nonce']}", time_ns)
         return Login(key, scope_of(key))
 
     def _client_signature(self, key: Key, parameters: Parameters, time_ns: int) -> None:
@@ -196,7 +197,7 @@ class Gate:
         nonce, data = parameters.text("nonce", ""), parameters.text("data", "")
         wanted = _sign(key, _bytes(f"{stamp}\n{nonce}\n{data}"))
         _compare(wanted, parameters.text("signature").lower())
-        self._use(key, stamp, nonce, time_ns)
+        self._use(key, stamp, f"login {nonce}", time_ns)
 
     def _use(self, key: Key, stamp: str, nonce: str, time_ns: int) -> None:
         """Check the time of a signature and use up its nonce."""

@@ -6,7 +6,10 @@ from cryptoquantix.simulator.wire.deribit_calls import Call, Method, private, pu
 from cryptoquantix.simulator.wire.deribit_errors import DeribitError, invalid_parameter
 from cryptoquantix.simulator.wire.deribit_payloads import ms
 from cryptoquantix.simulator.wire.deribit_requests import Json
-from cryptoquantix.simulator.wire.deribit_session import HEARTBEAT_SECONDS_MIN
+from cryptoquantix.simulator.wire.deribit_session import (
+    HEARTBEAT_SECONDS_MIN,
+    NORMAL_CLOSURE,
+)
 
 VERSION = "1.2.26"
 _AUTH = [
@@ -60,8 +63,10 @@ def auth(call: Call) -> Json:
 
 
 def logout(call: Call) -> str:
-    """End the login of this connection."""
+    """Close the connection without an answer; its orders stay where they are."""
+    call.session.cancels_on_disconnect = False
     call.session.login = None
+    call.session.end(NORMAL_CLOSURE)
     return "ok"
 
 

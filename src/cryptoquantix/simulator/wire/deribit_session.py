@@ -13,6 +13,7 @@ from cryptoquantix.simulator.wire.messages import Subscriber
 
 HEARTBEAT_SECONDS_MIN = 10
 CHANNELS_MAX = 500
+NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 _FIN_CLOSE = 0x88

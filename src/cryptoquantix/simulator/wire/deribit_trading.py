@@ -205,6 +205,33 @@ def sell(call: Call) -> Json:
     return _place(call, Side.SELL)
 
 
+def close_position(call: Call) -> Json:
+    """Close a whole position, at market or with a limit order."""
+    market = call.market()
+    listing = market.listing
+    held = call.exchange.clearing.accounts[call.account_id].size_lots(listing.symbol)
+    if not held:
+        raise CommandRefusedError(Refusal.REDUCE_ONLY)
+    is_market = call.parameters.choice("type", {"limit", "market"}) == "market"
+    side = Side.of(-held)
+    ticks = None
+    if not is_market:
+        ticks = price_ticks(listing, call.parameters.decimal("price"))
+        ticks = _clamped(market, side, ticks)
+    request = DeribitRequest(
+        symbol=listing.symbol,
+        side=side,
+        size_lots=abs(held),
+        client_id="",
+        price_ticks=ticks,
+        order_type="MARKET" if is_market else "LIMIT",
+        is_reduce_only=True,
+        session_id=call.session.id,
+    )
+    order = call.exchange.place(call.account_id, request, call.time_ns)
+    return {"order": order_json(order), "trades": _trades(call, order)}
+
+
 def edit(call: Call) -> Json:
     """Change amount, price or trigger price of an open order."""
     found = find_order(call)
@@ -467,6 +494,14 @@ METHODS: dict[str, Method] = {
         "contracts",
         "price",
         "trigger_price",
+        right=_TRADE,
+        is_matching=True,
+    ),
+    "private/close_position": private(
+        close_position,
+        "instrument_name",
+        "type",
+        "price",
         right=_TRADE,
         is_matching=True,
     ),
