@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cryptoquantix.simulator.fault_kinds import ANSWERS, Kind
 from cryptoquantix.simulator.fault_words import answer
 from cryptoquantix.simulator.faults import (
-    ANSWERS,
     Fault,
     FaultBoard,
-    Kind,
     parse_fault,
     seeded_faults,
 )

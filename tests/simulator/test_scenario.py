@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.simulator.faults import Kind
+from cryptoquantix.simulator.fault_kinds import Kind
 from cryptoquantix.simulator.scenario import (
     ListedName,
     PricePath,

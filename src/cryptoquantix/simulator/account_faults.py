@@ -11,7 +11,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from cryptoquantix.core.order import Side
-from cryptoquantix.simulator.faults import Active, Kind
+from cryptoquantix.simulator.fault_kinds import Kind
+from cryptoquantix.simulator.faults import Active
 from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.orders import OrderRequest
 from cryptoquantix.simulator.venue import SimulatedVenue

@@ -11,8 +11,9 @@ import msgspec
 from aiohttp import web
 
 from cryptoquantix.simulator.account_faults import ACCOUNT
+from cryptoquantix.simulator.fault_kinds import OUTAGES
 from cryptoquantix.simulator.fault_runner import FaultRunner
-from cryptoquantix.simulator.faults import OUTAGES, parse_fault
+from cryptoquantix.simulator.faults import parse_fault
 from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.venue import SimulatedVenue

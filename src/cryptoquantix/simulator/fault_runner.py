@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cryptoquantix.simulator.account_faults import ACCOUNT_FAULTS
+from cryptoquantix.simulator.fault_kinds import Kind
 from cryptoquantix.simulator.fault_words import error_frame, unknown_channel
-from cryptoquantix.simulator.faults import Active, Fault, FaultBoard, Kind
+from cryptoquantix.simulator.faults import Active, Fault, FaultBoard
 from cryptoquantix.simulator.refusals import CommandRefusedError
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.world import World

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cryptoquantix.simulator.faults import ANSWERS, Active, Kind
+from cryptoquantix.simulator.fault_kinds import ANSWERS, Kind
+from cryptoquantix.simulator.faults import Active
 
 _JSON = "application/json"
 _HTML = "text/html"

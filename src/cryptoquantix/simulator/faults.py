@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+
+from cryptoquantix.simulator.fault_kinds import ONCE, OUTAGES, SEEDED, Kind
 
 ANY: Final = "*"
 SECONDS_MAX: Final = 86_400.0
@@ -25,87 +26,6 @@ FAULTS_MAX: Final = 1_000
 _NS: Final = 1_000_000_000
 
 
-class Kind(StrEnum):
-    """What can fail. The comment behind a group says where it takes effect."""
-
-    # A REST request, before it is carried out (or after it: a lost answer).
-    LATENCY = "latency"
-    LOST_ANSWER = "lost-answer"
-    TOO_MANY_REQUESTS = "429"
-    BANNED = "418"
-    FORBIDDEN = "403"
-    BAD_GATEWAY = "502"
-    OVERLOADED = "503"
-    KEEP_ALIVE_REFUSED = "keep-alive-refused"
-    # Login: a request or a WebSocket message.
-    SLOW_AUTH = "slow-auth"
-    AUTH_REFUSED = "auth-refused"
-    # A WebSocket handshake.
-    HANDSHAKE_REFUSED = "handshake-429"
-    # Frames on their way out.
-    DELAYED_EVENTS = "delayed-events"
-    DUPLICATED_EVENTS = "duplicated-events"
-    REORDERED_EVENTS = "reordered-events"
-    BOOK_GAP = "book-gap"
-    FROZEN_FEED = "frozen-feed"
-    HALF_OPEN = "half-open"
-    NO_PONG = "no-pong"
-    # Something that happens once, to every connection or to the account.
-    DISCONNECT = "disconnect"
-    RESET = "reset"
-    ERROR_FRAME = "error-frame"
-    UNKNOWN_CHANNEL = "unknown-channel"
-    SESSION_EXPIRED = "session-expired"
-    POSITION_MODE = "position-mode"
-    DEPOSIT = "deposit"
-    WITHDRAWAL = "withdrawal"
-    EXTERNAL_FILL = "external-fill"
-    ADL = "adl"
-    # A state that holds for the fault's time.
-    CLOCK_SKEW = "clock-skew"
-    PRICE_BAND = "price-band"
-    MAINTENANCE = "maintenance"
-    OUTAGE = "outage"
-
-
-ANSWERS: Final = frozenset(
-    {
-        Kind.TOO_MANY_REQUESTS,
-        Kind.BANNED,
-        Kind.FORBIDDEN,
-        Kind.BAD_GATEWAY,
-        Kind.OVERLOADED,
-        Kind.KEEP_ALIVE_REFUSED,
-        Kind.AUTH_REFUSED,
-        Kind.MAINTENANCE,
-    }
-)
-WAITS: Final = frozenset({Kind.LATENCY, Kind.SLOW_AUTH})
-FRAMES: Final = frozenset(
-    {
-        Kind.DELAYED_EVENTS,
-        Kind.DUPLICATED_EVENTS,
-        Kind.REORDERED_EVENTS,
-        Kind.BOOK_GAP,
-        Kind.FROZEN_FEED,
-        Kind.HALF_OPEN,
-        Kind.NO_PONG,
-    }
-)
-ONCE: Final = frozenset(
-    {
-        Kind.DISCONNECT,
-        Kind.RESET,
-        Kind.ERROR_FRAME,
-        Kind.UNKNOWN_CHANNEL,
-        Kind.SESSION_EXPIRED,
-        Kind.POSITION_MODE,
-        Kind.DEPOSIT,
-        Kind.WITHDRAWAL,
-        Kind.EXTERNAL_FILL,
-        Kind.ADL,
-    }
-)
 # A missing sequence number is one gap, not a feed that has stopped.
 _COUNT_DEFAULT: Final = {Kind.BOOK_GAP: 1}
 # What a kind means where its filter names nothing: its own requests and messages.
@@ -118,7 +38,6 @@ _MATCH_DEFAULT: Final = {
 _NEEDS_AMOUNT: Final = frozenset({Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.EXTERNAL_FILL})
 # Codes an endpoint may send (RFC 6455); 1006 stands for no close frame at all.
 _CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1006, 1015)})
-OUTAGES: Final = ("refuse", "hang", "503")
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -390,29 +309,6 @@ class FaultBoard:
     def to_json(self, now_ns: int) -> list[dict[str, Any]]:
         """Return every fault that is planned or under way."""
         return [a.to_json(now_ns) for a in self._all]
-
-
-# Kinds that a seed may plan: those that hurt and pass, not those that move money.
-SEEDED: Final = (
-    Kind.LATENCY,
-    Kind.LOST_ANSWER,
-    Kind.TOO_MANY_REQUESTS,
-    Kind.BAD_GATEWAY,
-    Kind.OVERLOADED,
-    Kind.DELAYED_EVENTS,
-    Kind.DUPLICATED_EVENTS,
-    Kind.REORDERED_EVENTS,
-    Kind.BOOK_GAP,
-    Kind.FROZEN_FEED,
-    Kind.HALF_OPEN,
-    Kind.NO_PONG,
-    Kind.DISCONNECT,
-    Kind.RESET,
-    Kind.ERROR_FRAME,
-    Kind.UNKNOWN_CHANNEL,
-    Kind.SESSION_EXPIRED,
-    Kind.MAINTENANCE,
-)
 
 
 def seeded_faults(

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
 
-from cryptoquantix.simulator.faults import FRAMES, Active, FaultBoard, Kind
+from cryptoquantix.simulator.fault_kinds import FRAMES, Kind
+from cryptoquantix.simulator.faults import Active, FaultBoard
 
 HELD_MAX = 10_000
 REORDER_NS = 1_000_000_000  # a frame waits no longer for another to overtake it

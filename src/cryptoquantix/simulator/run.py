@@ -14,9 +14,11 @@ from aiohttp import web
 
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.simulator.admin import Admin
+from cryptoquantix.simulator.edges import listen
 from cryptoquantix.simulator.fault_runner import FaultRunner
 from cryptoquantix.simulator.faults import FaultBoard
-from cryptoquantix.simulator.server import BUFFER_BYTES_HIGH, VenueServer, listen
+from cryptoquantix.simulator.listener import BUFFER_BYTES_HIGH
+from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.tls_door import TlsDoor, make_files
 from cryptoquantix.simulator.world import World
 

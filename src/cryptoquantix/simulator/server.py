@@ -9,45 +9,40 @@ or a message is decided by the board and carried out here.
 from __future__ import annotations
 
 import asyncio
-import errno
-import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, cast
+from collections.abc import Iterable
+from typing import Final
 
-import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
 from cryptoquantix.core.clock import Clock
-from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.simulator.edges import (
+    body_of,
+    cut,
+    listen,
+    object_of,
+    request_of,
+    response_of,
+    stream_of,
+    web_answer,
+)
+from cryptoquantix.simulator.fault_kinds import ANSWERS, OUTAGES, WAITS, Kind
 from cryptoquantix.simulator.fault_words import (
-    Answer,
     answer,
     handshake_answer,
     message_answer,
     message_kinds,
 )
-from cryptoquantix.simulator.faults import (
-    ANSWERS,
-    OUTAGES,
-    WAITS,
-    Active,
-    FaultBoard,
-    Kind,
-)
+from cryptoquantix.simulator.faults import Active, FaultBoard
 from cryptoquantix.simulator.frame_gate import (
     FrameClass,
     FrameGate,
     frame_class,
     payload_of,
 )
-from cryptoquantix.simulator.listener import BUFFER_BYTES_HIGH, Listener
+from cryptoquantix.simulator.listener import Listener
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
 
-__all__ = ["BUFFER_BYTES_HIGH", "OUTAGES", "VenueServer", "listen"]
-
-BACKLOG: Final = 2_048
-BODY_BYTES_MAX: Final = 1_048_576
 MESSAGE_BYTES_MAX: Final = 65_536
 PING_SECONDS: Final = 180.0
 HOLD_STEP_SECONDS: Final = 0.1
@@ -59,7 +54,7 @@ class _Refusing(asyncio.Protocol):
     """A connection that is reset at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        _stream(transport).abort()
+        stream_of(transport).abort()
 
 
 class _Hanging(asyncio.Protocol):
@@ -70,7 +65,7 @@ class _Hanging(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = _stream(transport)
+        self._transport = stream_of(transport)
         self._held.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -168,19 +163,19 @@ class VenueServer:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._listen(request)
         try:
-            body = await _body(request)
+            body = await body_of(request)
         except web.HTTPRequestEntityTooLarge:
-            return _web(self.venue.oversized())
-        asked = _request(request, body)
+            return web_answer(self.venue.oversized())
+        asked = request_of(request, body)
         if not self._board.is_quiet:
             return await self._answer_faulty(request, asked)
         answered = self.venue.respond(asked, self._time_ns())
         self.flush()
-        return _web(answered)
+        return web_answer(answered)
 
     async def _fail(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.outage == "503":
-            return _web(self.venue.unavailable(503))
+            return web_answer(self.venue.unavailable(503))
         return await self._swallow(request)
 
     def _time_ns(self) -> int:
@@ -198,7 +193,7 @@ class VenueServer:
         assert self._web is not None
         found = {c.transport for c in self._web.connections if c.transport is not None}
         found |= {x.transport for x in self.listeners}
-        return [_stream(t) for t in found if not t.is_closing()]
+        return [stream_of(t) for t in found if not t.is_closing()]
 
     def _cut_all(self) -> None:
         for transport in [*self._transports(), *self._held]:
@@ -215,16 +210,16 @@ class VenueServer:
         await asyncio.sleep(self._wait_seconds(text))
         struck = self._strike(ANSWERS, text)
         if struck is not None:
-            return _web(self._refuse(asked, struck))
+            return web_answer(self._refuse(asked, struck))
         answered = self.venue.respond(asked, self._time_ns())
         self.flush()
         lost = self._strike((Kind.LOST_ANSWER,), text)
         if lost is not None:
             self._note(lost, f"the answer to {asked.method} {asked.path} is lost")
             if lost.fault.mode == "cut":
-                _cut(request)
+                cut(request)
             return await self._swallow(request, lost.end_ns)
-        return _web(answered)
+        return web_answer(answered)
 
     def _strike(self, kinds: Iterable[Kind], text: str) -> Active | None:
         now_ns = self._clock.monotonic_ns()
@@ -237,7 +232,7 @@ class VenueServer:
     def _refuse(self, asked: Request, struck: Active) -> Response:
         time_ns = self._time_ns()
         said = answer(self.venue.name, struck, self._clock.monotonic_ns(), time_ns)
-        response = _response(said)
+        response = response_of(said)
         response.notes = (f"fault {struck.kind.value}",)
         self.venue.log_request(asked.method, asked.path, response, time_ns)
         return response
@@ -253,7 +248,7 @@ class VenueServer:
             if end_ns is not None and self._clock.monotonic_ns() >= end_ns:
                 break
             await asyncio.sleep(HOLD_STEP_SECONDS)
-        _cut(request)
+        cut(request)
         return web.Response(status=500)
 
     def _note(self, active: Active, text: str) -> None:
@@ -269,16 +264,16 @@ class VenueServer:
     # WebSocket.
 
     async def _listen(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = _request(request, b"")
+        asked = request_of(request, b"")
         if not self._board.is_quiet:
             struck = self._strike(_HANDSHAKE, f"GET {asked.path}?{asked.query}")
             if struck is not None:
                 self._note(struck, "handshake refused")
                 now_ns = self._clock.monotonic_ns()
-                return _web(_response(handshake_answer(struck, now_ns)))
+                return web_answer(response_of(handshake_answer(struck, now_ns)))
         found = self.venue.open_subscriber(asked, self._time_ns())
         if isinstance(found, Response):
-            return _web(found)
+            return web_answer(found)
         socket = web.WebSocketResponse(
             heartbeat=PING_SECONDS,
             autoping=False,
@@ -292,7 +287,7 @@ class VenueServer:
             return socket
         listener = Listener(
             found,
-            _stream(transport),
+            stream_of(transport),
             FrameGate(self._board, self.venue.name),
             path=request.raw_path,
             now_ns=self._clock.monotonic_ns(),
@@ -348,7 +343,7 @@ class VenueServer:
         if struck is not None:
             self._note(struck, "message refused")
             now_ns = self._clock.monotonic_ns()
-            asked = _object(text)
+            asked = object_of(text)
             listener.say(message_answer(self.venue.name, struck, asked, now_ns))
             self.flush()
             return
@@ -365,67 +360,3 @@ def _forget_answers(frames: list[bytes], since: int) -> None:
     frames[since:] = [
         f for f in frames[since:] if frame_class(payload_of(f)) is not FrameClass.ANSWER
     ]
-
-
-def _stream(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    # uvloop's transports have a Transport's methods without being one.
-    return cast("asyncio.Transport", transport)
-
-
-def _cut(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        _stream(request.transport).abort()
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    return await request.read() if request.body_exists else b""
-
-
-def _object(text: str) -> Any:  # noqa: ANN401 - whatever a client sent
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _request(request: web.BaseRequest, body: bytes) -> Request:
-    path, _, query = request.raw_path.partition("?")
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    address = request.remote or ""
-    return Request(request.method, path, query, body, headers=headers, address=address)
-
-
-def _response(said: Answer) -> Response:
-    return Response(
-        said.status, said.body, dict(said.headers or {}), content_type=said.content_type
-    )
-
-
-def _web(answered: Response) -> web.Response:
-    return web.Response(
-        status=answered.status,
-        body=answered.body,
-        headers=answered.headers,
-        content_type=answered.content_type,
-    )
-
-
-async def listen(
-    factory: Callable[[], asyncio.BaseProtocol],
-    host: str,
-    port: int,
-    context: ssl.SSLContext | None = None,
-) -> asyncio.Server:
-    """Open a listening port, or say in one sentence why not."""
-    loop = asyncio.get_running_loop()
-    creation: Coroutine[Any, Any, asyncio.Server] = loop.create_server(
-        factory, host, port, backlog=BACKLOG, reuse_address=True, ssl=context
-    )
-    try:
-        return await creation
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            msg = f"port {port} on {host} is already in use"
-        else:
-            msg = f"cannot listen on {host}:{port}: {error.strerror or error}"
-        raise SettingsError(msg) from None

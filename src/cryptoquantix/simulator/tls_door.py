@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cryptoquantix.simulator.server import VenueServer, listen
+from cryptoquantix.simulator.edges import listen
+from cryptoquantix.simulator.server import VenueServer
 
 if TYPE_CHECKING:
     from cryptoquantix.simulator.tls import TlsFiles

@@ -36,7 +36,7 @@ class Volatility:
         self._tape_ns = max(self._tape_ns, tape_ns)
         if not before:
             return
-        # One tick to and fro is the book's grain, not a move.
+        # One tick up and down is the book's grain, not a move.
         change = max(0, abs(price_ticks - before) - 1) / before
         fading = math.exp(-passed * _DECAY_PER_NS)
         self._variance = self._variance * fading + change * change * _DECAY_PER_NS
