@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import Account, Holding, Leg
+from cryptoquantix.simulator.floor import Floor
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import (
     EndReason,
@@ -15,12 +14,9 @@ from cryptoquantix.simulator.orders import (
 )
 from cryptoquantix.simulator.refusals import CommandRefusedError, Refusal
 
-if TYPE_CHECKING:
-    from cryptoquantix.simulator.exchange import Exchange
-
 
 def external_fill(
-    exchange: Exchange,
+    floor: Floor,
     account_id: int,
     request: OrderRequest,
     *,
@@ -28,7 +24,7 @@ def external_fill(
     time_ns: int,
 ) -> VenueOrder:
     """Fill an order that the account's owner placed elsewhere, whole, at a price."""
-    account = exchange.clearing.accounts[account_id]
+    account = floor.clearing.accounts[account_id]
     if request.leg not in account.legs(request.symbol):
         raise CommandRefusedError(Refusal.POSITION_SIDE)
     held = account.size_lots(request.symbol, request.leg)
@@ -37,16 +33,15 @@ def external_fill(
         if held * request.side.sign >= 0:
             raise CommandRefusedError(Refusal.REDUCE_ONLY)
         size_lots = min(size_lots, abs(held))
-    order = exchange.accept(account_id, request, size_lots, time_ns)
-    exchange.settle_forced(
+    order = floor.accept(account_id, request, size_lots, time_ns)
+    floor.settle_forced(
         order, price_ticks, size_lots, match_id=0, time_ns=time_ns, execution="TRADE"
     )
-    exchange.check_touched(time_ns)
     return order
 
 
 def change_position_mode(
-    exchange: Exchange,
+    floor: Floor,
     account: Account,
     symbol: str,
     *,
@@ -61,10 +56,10 @@ def change_position_mode(
     a position becomes the leg of its side, and of two legs what is both long and
     short is closed at mark, without a fee.
     """
-    if is_hedged and not exchange.rules.has_hedge_mode:
+    if is_hedged and not floor.rules.has_hedge_mode:
         raise CommandRefusedError(Refusal.MODE_UNKNOWN)
-    symbols = [symbol] if symbol else list(exchange.markets)
-    concerned = [exchange.market(name) for name in symbols]
+    symbols = [symbol] if symbol else list(floor.markets)
+    concerned = [floor.market(name) for name in symbols]
     if all(account.is_hedged(name) is is_hedged for name in symbols):
         raise CommandRefusedError(Refusal.MODE_SAME)
     is_busy = any(
@@ -75,25 +70,23 @@ def change_position_mode(
         raise CommandRefusedError(Refusal.MODE_BUSY)
     for market in concerned:
         name = market.listing.symbol
-        exchange.cancel_all(account.id, name, time_ns, reason=EndReason.POSITION_MODE)
+        floor.cancel_all(account.id, name, time_ns, reason=EndReason.POSITION_MODE)
         if account.is_hedged(name) is not is_hedged:
-            _convert(exchange, account, market, is_hedged=is_hedged, time_ns=time_ns)
-    _set_mode(exchange, account, symbol, is_hedged=is_hedged)
-    exchange.emit(ModeChanged(account.id, symbol, is_hedged, time_ns))
-    for coin in exchange.rules.coins:
-        exchange.liquidator.check(account, coin, time_ns)
+            _convert(floor, account, market, is_hedged=is_hedged, time_ns=time_ns)
+    _set_mode(floor, account, symbol, is_hedged=is_hedged)
+    floor.emit(ModeChanged(account.id, symbol, is_hedged, time_ns))
+    for coin in floor.rules.coins:
+        floor.touch(account.id, coin)
 
 
-def _set_mode(
-    exchange: Exchange, account: Account, symbol: str, *, is_hedged: bool
-) -> None:
+def _set_mode(floor: Floor, account: Account, symbol: str, *, is_hedged: bool) -> None:
     if not symbol:
         account.is_hedged_by_default = is_hedged
         account.hedged.clear()
         return
     if account.is_hedged_by_default:
         account.is_hedged_by_default = False
-        account.hedged.update(exchange.markets)
+        account.hedged.update(floor.markets)
     if is_hedged:
         account.hedged.add(symbol)
     else:
@@ -101,7 +94,7 @@ def _set_mode(
 
 
 def _convert(
-    exchange: Exchange,
+    floor: Floor,
     account: Account,
     market: Market,
     *,
@@ -116,7 +109,7 @@ def _convert(
             held.leg = Leg.LONG if held.size_lots > 0 else Leg.SHORT
             account.holdings[symbol, held.leg] = held
         return
-    _close_overlap(exchange, account, market, time_ns)
+    _close_overlap(floor, account, market, time_ns)
     legs = [account.holdings.pop((symbol, x), None) for x in (Leg.LONG, Leg.SHORT)]
     kept = next((held for held in legs if held is not None and held.size_lots), None)
     if kept is not None:
@@ -125,10 +118,10 @@ def _convert(
 
 
 def _close_overlap(
-    exchange: Exchange, account: Account, market: Market, time_ns: int
+    floor: Floor, account: Account, market: Market, time_ns: int
 ) -> None:
     """Close at mark what is held both long and short."""
-    listing, clearing = market.listing, exchange.clearing
+    listing, clearing = market.listing, floor.clearing
     legs: list[Holding] = [account.holding(listing, x) for x in (Leg.LONG, Leg.SHORT)]
     both = min(abs(held.size_lots) for held in legs)
     realized = 0
@@ -147,7 +140,7 @@ def _close_overlap(
                 symbol=listing.symbol,
             )
     if both or realized:
-        exchange.emit(
+        floor.emit(
             clearing.funds_changed(
                 account,
                 "MODE",

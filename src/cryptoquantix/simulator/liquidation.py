@@ -15,10 +15,10 @@ the equity is shared out over the positions by value, which is ours.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from cryptoquantix.core.order import Side, TimeInForce
 from cryptoquantix.simulator.accounts import Account, Holding, Leg
+from cryptoquantix.simulator.floor import Floor
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.matching import UNBOUNDED_TICKS, BookOrder
 from cryptoquantix.simulator.orders import (
@@ -28,22 +28,19 @@ from cryptoquantix.simulator.orders import (
     VenueOrder,
 )
 
-if TYPE_CHECKING:
-    from cryptoquantix.simulator.exchange import Exchange
-
 ADL_CLIENT_ID = "adl_autoclose"
 
 
 class Liquidator:
     """Watches margins for one exchange and closes what they no longer cover."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
         self._busy: set[int] = set()
 
     def check(self, account: Account, coin: str, time_ns: int) -> None:
         """Liquidate the account's positions in ``coin`` if their margin is gone."""
-        clearing = self._exchange.clearing
+        clearing = self._floor.clearing
         if account.id in self._busy or not clearing.open_holdings(account, coin):
             return
         margin = clearing.margin(account, coin)
@@ -71,21 +68,21 @@ class Liquidator:
             f"cannot take {size_lots} lots from a position of {held.size_lots}"
         )
         order = self._order(account, held, size_lots, time_ns=time_ns)
-        self._exchange.settle_forced(
+        self._floor.settle_forced(
             order, price_ticks, size_lots, match_id=0, time_ns=time_ns
         )
         return order
 
     def _liquidate(self, account: Account, coin: str, time_ns: int) -> None:
-        exchange, clearing = self._exchange, self._exchange.clearing
-        for symbol, market in exchange.markets.items():
+        floor, clearing = self._floor, self._floor.clearing
+        for symbol, market in floor.markets.items():
             if market.listing.settlement == coin:
-                exchange.cancel_all(
+                floor.cancel_all(
                     account.id, symbol, time_ns, reason=EndReason.LIQUIDATION
                 )
         while found := clearing.open_holdings(account, coin):
             market, held = found[0]
-            price_ticks = bankruptcy_ticks(exchange, account, market, held)
+            price_ticks = bankruptcy_ticks(floor, account, market, held)
             self._close(account, market, held, price_ticks=price_ticks, time_ns=time_ns)
         self._clear(account, coin, time_ns)
 
@@ -99,9 +96,9 @@ class Liquidator:
         time_ns: int,
     ) -> None:
         """Close one position: book, then counterparties unless the fund can, fund."""
-        exchange, clearing = self._exchange, self._exchange.clearing
+        floor, clearing = self._floor, self._floor.clearing
         size_lots = abs(held.size_lots)
-        exchange.quote(market, time_ns, refill=True)
+        floor.quote(market, time_ns, refill=True)
         if not held.size_lots:
             return  # nothing of the account rests, but be sure
         order = self._order(
@@ -114,7 +111,7 @@ class Liquidator:
             price_ticks=price_ticks,
             size_lots=size_lots,
         )
-        exchange.run(market, book_order, TimeInForce.IOC, time_ns)
+        floor.run(market, book_order, TimeInForce.IOC, time_ns)
         if self._fund_result(order, market, price_ticks) < -clearing.insurance.get(
             market.listing.settlement, 0
         ):
@@ -124,7 +121,7 @@ class Liquidator:
         if order.remaining_lots:
             result = self._fund_result(order, market, price_ticks)
             clearing.fund(market.listing.settlement, result)
-            exchange.settle_forced(
+            floor.settle_forced(
                 order, price_ticks, order.remaining_lots, match_id=0, time_ns=time_ns
             )
 
@@ -138,10 +135,10 @@ class Liquidator:
         time_ns: int,
     ) -> None:
         """Reduce those who hold the other side, best placed first."""
-        exchange, clearing = self._exchange, self._exchange.clearing
+        floor, clearing = self._floor, self._floor.clearing
         ranked = sorted(
             (
-                (rank(exchange, other, market, held), -other.id, held.leg)
+                (rank(floor, other, market, held), -other.id, held.leg)
                 for other in clearing.accounts.values()
                 for leg in Leg
                 if other.id != order.account_id
@@ -159,7 +156,7 @@ class Liquidator:
             match_id = clearing.next_match()
             reduced = self._order(other, held, size_lots, time_ns=time_ns)
             for each in (order, reduced):
-                exchange.settle_forced(
+                floor.settle_forced(
                     each, price_ticks, size_lots, match_id=match_id, time_ns=time_ns
                 )
 
@@ -174,10 +171,8 @@ class Liquidator:
     def _clear(self, account: Account, coin: str, time_ns: int) -> None:
         deficit = -account.wallet_of(coin)
         if deficit > 0:
-            exchange = self._exchange
-            exchange.emit(
-                exchange.clearing.clear_deficit(account, coin, deficit, time_ns)
-            )
+            floor = self._floor
+            floor.emit(floor.clearing.clear_deficit(account, coin, deficit, time_ns))
 
     def _order(
         self,
@@ -189,13 +184,13 @@ class Liquidator:
         price_ticks: int | None = None,
     ) -> VenueOrder:
         """Make the venue's own order that closes a part: without a price, ADL."""
-        exchange = self._exchange
+        floor = self._floor
         is_adl = price_ticks is None
         request = OrderRequest(
             symbol=held.listing.symbol,
             side=Side.of(-held.size_lots),
             size_lots=size_lots,
-            client_id=ADL_CLIENT_ID if is_adl else f"autoclose-{exchange.next_id}",
+            client_id=ADL_CLIENT_ID if is_adl else f"autoclose-{floor.next_id}",
             price_ticks=price_ticks,
             time_in_force=TimeInForce.IOC,
             order_type="LIQUIDATION",
@@ -203,18 +198,18 @@ class Liquidator:
             leg=held.leg,
             origin=Origin.ADL if is_adl else Origin.LIQUIDATION,
         )
-        return exchange.accept(account.id, request, size_lots, time_ns)
+        return floor.accept(account.id, request, size_lots, time_ns)
 
 
 def bankruptcy_ticks(
-    exchange: Exchange, account: Account, market: Market, held: Holding
+    floor: Floor, account: Account, market: Market, held: Holding
 ) -> int:
     """
     Return the price at which closing ``held`` uses up its share of the equity.
 
     Rounded to the tick that costs the account less; at least one tick.
     """
-    clearing, listing = exchange.clearing, market.listing
+    clearing, listing = floor.clearing, market.listing
     coin = listing.settlement
     total = sum(
         h.notional_units(m.mark_ticks) for m, h in clearing.open_holdings(account, coin)
@@ -232,9 +227,7 @@ def bankruptcy_ticks(
     return max(1, min(int(ticks), UNBOUNDED_TICKS))
 
 
-def rank(
-    exchange: Exchange, account: Account, market: Market, held: Holding
-) -> Fraction:
+def rank(floor: Floor, account: Account, market: Market, held: Holding) -> Fraction:
     """
     Return how early a counterparty is deleveraged, the highest first.
 
@@ -243,6 +236,6 @@ def rank(
     """
     coin = market.listing.settlement
     profit = Fraction(held.unrealized_units(market.mark_ticks), abs(held.cost_units))
-    equity = max(1, exchange.clearing.equity_units(account, coin))
+    equity = max(1, floor.clearing.equity_units(account, coin))
     leverage = Fraction(held.notional_units(market.mark_ticks), equity)
     return profit * leverage if profit > 0 else profit / max(leverage, Fraction(1))
