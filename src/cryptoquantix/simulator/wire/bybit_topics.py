@@ -12,7 +12,13 @@ from typing import Any
 
 import msgspec
 
-from cryptoquantix.simulator.history import NS_PER_MINUTE, HistoryBar, PrintedTrade
+from cryptoquantix.simulator.history import INTERVALS as MINUTES
+from cryptoquantix.simulator.history import (
+    NS_PER_MINUTE,
+    HistoryBar,
+    PrintedTrade,
+    bar_open_minute,
+)
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.wire.bybit_facts import BybitState
 from cryptoquantix.simulator.wire.bybit_ids import TRADE, ms, trimmed, uuid_text
@@ -245,6 +251,10 @@ class KlineTopic(Topic):
     def update(self, time_ns: int) -> None:
         """Send bars that closed, and the open one if it changed."""
         history, length = self.market.history, INTERVALS[self.interval]
+        minute = self.market.tape_ns // NS_PER_MINUTE
+        opened = bar_open_minute(minute, MINUTES[length])
+        if opened == self._since and time_ns < self.due_ns:
+            return
         current = history.current(length)
         if current is None:
             return
