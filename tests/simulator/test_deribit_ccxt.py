@@ -436,31 +436,23 @@ async def test_rights_can_be_read_and_hold_no_withdrawal(venue):
 # Refusals are the errors ccxt knows.
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ((BTC, "limit", "buy", 10**9, 59_000), ccxt.InsufficientFunds),
-        (
-            (BTC, "market", "sell", 10, None, {"stopLossPrice": 70_000}),
-            ccxt.InvalidOrder,
-        ),
-        ((BTC, "limit", "buy", 10, 60_400, {"postOnly": True}), ccxt.InvalidOrder),
-        ((BTC, "limit", "buy", 10, 59_000, {"price": "59000.1"}), ccxt.InvalidOrder),
-        ((BTC, "limit", "buy", 10, 59_000, {"clientOrderId": "x"}), ccxt.BadRequest),
-        (
-            (BTC, "limit", "buy", 10, 59_000, {"time_in_force": "never"}),
-            ccxt.BadRequest,
-        ),
-        (
-            (BTC, "limit", "buy", 10, 59_000, {"instrument_name": "X"}),
-            ccxt.ExchangeError,
-        ),
-    ],
-)
-async def test_refusals_are_the_errors_ccxt_knows(venue, live, arguments, error):
-    with pytest.raises(error):
-        await venue.create_order(*arguments)
-    assert not live.market().open_orders
+REFUSALS = [
+    ((BTC, "limit", "buy", 10**9, 59_000), ccxt.InsufficientFunds),
+    ((BTC, "market", "sell", 10, None, {"stopLossPrice": 70_000}), ccxt.InvalidOrder),
+    ((BTC, "limit", "buy", 10, 60_400, {"postOnly": True}), ccxt.InvalidOrder),
+    ((BTC, "limit", "buy", 10, 59_000, {"price": "59000.1"}), ccxt.InvalidOrder),
+    ((BTC, "limit", "buy", 10, 59_000, {"amount": 5}), ccxt.InvalidOrder),
+    ((BTC, "limit", "buy", 10, 59_000, {"clientOrderId": "x"}), ccxt.BadRequest),
+    ((BTC, "limit", "buy", 10, 59_000, {"time_in_force": "never"}), ccxt.BadRequest),
+    ((BTC, "limit", "buy", 10, 59_000, {"instrument_name": "X"}), ccxt.ExchangeError),
+]
+
+
+async def test_refusals_are_the_errors_ccxt_knows(venue, live):
+    for arguments, error in REFUSALS:
+        with pytest.raises(error):
+            await venue.create_order(*arguments)
+    assert not live.exchange.orders
     assert not live.exchange.open_algos(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -423,6 +424,31 @@ def test_stops_follow_the_price_and_takes_meet_it(bench, kind, side, trigger, ab
         "order_state"
     ] == ("cancelled")
     assert bench.code("private/cancel", order_id=order["order_id"]) == 11044
+
+
+def test_a_trigger_watches_the_price_it_names(bench):
+    ids = {}
+    for name in ("last_price", "mark_price", "index_price"):
+        stop = STOP | {"trigger": name, "trigger_price": 59_000}
+        ids[name] = bench.result("private/sell", **stop)["order"]["order_id"]
+    # This venue alone falls by 2 %: the mark follows half a percent, the index not.
+    bench.venue.depeg(BTC, Fraction(98, 100), bench.now)
+
+    def states() -> list[str]:
+        return [
+            bench.result("private/get_order_state", order_id=i)["order_state"]
+            for i in ids.values()
+        ]
+
+    assert states() == ["triggered", "untriggered", "untriggered"]
+    edit = {"order_id": ids["index_price"], "amount": 10}
+    assert bench.code("private/edit", **edit, trigger_price=60_500) == 11036
+    bench.result("private/edit", **edit, trigger_price=59_100)
+    bench.venue.depeg(BTC, Fraction(1), bench.now)
+    bench.venue.shock(BTC, Fraction(984, 1000), bench.now)
+    assert states() == ["triggered", "untriggered", "triggered"]
+    bench.venue.shock(BTC, Fraction(995, 1000), bench.now)
+    assert states() == ["triggered"] * 3
 
 
 def test_a_price_too_far_through_the_mark_is_clamped(bench):

@@ -42,7 +42,12 @@ _TIMES = {
 }
 _CONDITIONAL = {"stop_market", "stop_limit", "take_market", "take_limit"}
 _TYPES = {"limit", "market"} | _CONDITIONAL
-_TRIGGERS = {"last_price", "mark_price", "index_price"}
+# The prices a trigger may watch, and the core's names for them.
+_TRIGGERS = {
+    "last_price": "CONTRACT_PRICE",
+    "mark_price": "MARK_PRICE",
+    "index_price": "INDEX_PRICE",
+}
 
 
 # What an order says.
@@ -118,7 +123,7 @@ def _request(call: Call, market: Market, side: Side) -> DeribitRequest:
     for name in ("trigger", "trigger_price"):
         if ask.has(name) and not is_waiting:
             raise invalid_parameter(name, f"not allowed for type {kind}")
-    trigger = ask.choice("trigger", _TRIGGERS) if is_waiting else ""
+    trigger = ask.choice("trigger", set(_TRIGGERS)) if is_waiting else ""
     stop = 0
     if is_waiting:
         stop = price_ticks(listing, ask.decimal("trigger_price"), is_trigger=True)
@@ -178,9 +183,7 @@ def _conditional(request: DeribitRequest) -> AlgoRequest:
         order=request,
         trigger_ticks=request.stop_price_ticks,
         is_trigger_above=is_stop == (request.side is Side.BUY),
-        working_type="MARK_PRICE"
-        if request.trigger == "mark_price"
-        else "CONTRACT_PRICE",
+        working_type=_TRIGGERS[request.trigger],
     )
 
 
@@ -276,7 +279,7 @@ def _edit_algo(call: Call, algo: AlgoOrder) -> AlgoOrder:
         order = replace(order, stop_price_ticks=trigger)
     changed = replace(request, order=order, trigger_ticks=trigger)
     probe = replace(algo, request=changed, trigger_ticks=trigger)
-    if probe.is_reached_by(market.price_ticks):
+    if probe.is_reached_by(market.working_ticks(request.working_type)):
         raise CommandRefusedError(Refusal.WOULD_TRIGGER)
     market.triggers.remove(algo.id)
     algo.request, algo.trigger_ticks = changed, trigger
