@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cryptoquantix.kernel import kernel
@@ -30,6 +30,8 @@ def test_never_holds_more_than_the_target(target, equity, price, lot_size, notio
 def test_holds_nothing_below_the_minimum_and_all_but_a_lot_above(
     target, equity, price, lot_size, notional
 ):
+    # Beyond it a double counts no whole lots, and the answer is 0.
+    assume(abs(target) * equity / price / lot_size < 9e15)
     lots = target_lots(target, equity, price, lot_size, notional)
     if lots:
         assert abs(lots) * lot_size * price >= notional
@@ -37,6 +39,10 @@ def test_holds_nothing_below_the_minimum_and_all_but_a_lot_above(
         one_lot = lot_size * price
         # One part in 1e9: a lot missed by less than the tolerance counts as one.
         assert abs(target) * equity <= max(notional, 0.0) + one_lot * (1 + 1e-8)
+
+
+def test_more_lots_than_a_double_can_count_are_none():
+    assert target_lots(3.0, 3e6, 1e-6, 0.001, 0.0) == 0
 
 
 @given(targets, equities, prices, lot_sizes, notionals)
