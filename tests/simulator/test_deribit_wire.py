@@ -690,6 +690,26 @@ def test_a_book_followed_through_changes_is_the_book(bench):
     assert all(t["type"] == "change" for t in bench.heard(socket, name))
 
 
+def test_a_ticker_followed_over_an_hour_is_the_ticker_asked_for(bench):
+    socket = bench.connect()
+    name = "ticker.BTC-PERPETUAL.100ms"
+    bench.say(socket, "public/subscribe", channels=[name])
+    bench.run(1)
+    bench.clock.advance(3_600 * 10**9)
+    bench.run(2)
+    bench.clock.advance(100_000_000)
+    bench.venue.shock(BTC, Fraction(1), bench.now)
+    bench.venue.timer(bench.now)
+    told = bench.heard(socket, name)[-1]
+    assert told == bench.result("public/ticker", instrument_name=BTC)
+    bars = bench.market().history.bars("1h", None, None, 24)
+    listing = bench.market().listing
+    assert told["stats"]["high"] == Decimal(
+        listing.price_text(max(b.high for b in bars))
+    )
+    assert told["stats"]["volume_usd"] == sum(b.lots for b in bars) * 10
+
+
 def test_charts_end_each_bar_as_the_history_has_it(bench):
     socket = bench.connect()
     name = "chart.trades.BTC-PERPETUAL.1"

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from cryptoquantix.simulator.accounts import Account
 from cryptoquantix.simulator.conditional import ConditionalExchange
-from cryptoquantix.simulator.history import HistoryBar, PrintedTrade
+from cryptoquantix.simulator.history import NS_PER_MINUTE, HistoryBar, PrintedTrade
 from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.wire.deribit_calls import (
@@ -48,6 +48,7 @@ RESOLUTIONS = {
     "1D": "1d",
 }
 BARS_MAX = 5_000
+_VOLUMES = ("volume", "volume_usd", "volume_notional")
 
 
 def get_currencies(call: Call) -> list[Json]:
@@ -162,26 +163,39 @@ def volumes(listing: Listing, lots: int, value: int) -> tuple[Decimal, Decimal]:
     return Decimal(round(base * 10**8)).scaleb(-8), quote
 
 
-def stats(market: Market) -> Json:
-    """Return the last 24 hours of tape time."""
-    listing = market.listing
-    end_ns = market.tape_ns
-    bars = market.history.bars("1h", end_ns - 24 * HOUR_NS, end_ns, 25)
-    if not bars:
-        nothing: Json = dict.fromkeys(("high", "low", "price_change"))
-        return nothing | {"volume": ZERO, "volume_usd": ZERO, "volume_notional": ZERO}
-    base, quote = volumes(
-        listing, sum(b.lots for b in bars), sum(b.value for b in bars)
-    )
-    change = Fraction(bars[-1].close - bars[0].open, bars[0].open) * 100
-    return {
-        "high": price(listing, max(b.high for b in bars)),
-        "low": price(listing, min(b.low for b in bars)),
-        "price_change": Decimal(round(change * 10**4)).scaleb(-4),
-        "volume": base,
-        "volume_usd": quote,
-        "volume_notional": quote,
-    }
+class Day:
+    """The last 24 hours of tape time; hours that have closed are read once."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._hour = -1
+        self._closed: list[HistoryBar] = []
+
+    def stats(self) -> Json:
+        """Return what a ticker says of them."""
+        market, listing = self._market, self._market.listing
+        current = market.history.current("1h")
+        if current is None:
+            nothing: Json = dict.fromkeys(("high", "low", "price_change"))
+            return nothing | dict.fromkeys(_VOLUMES, ZERO)
+        if self._hour != current.open_minute:
+            self._hour = current.open_minute
+            end_ns = self._hour * NS_PER_MINUTE
+            self._closed = market.history.bars(
+                "1h", end_ns - 23 * HOUR_NS, end_ns - 1, 23
+            )
+        bars = [*self._closed, current]
+        value = sum(b.value for b in bars)
+        base, quote = volumes(listing, sum(b.lots for b in bars), value)
+        change = Fraction(current.close - bars[0].open, bars[0].open) * 100
+        return {
+            "high": price(listing, max(b.high for b in bars)),
+            "low": price(listing, min(b.low for b in bars)),
+            "price_change": Decimal(round(change * 10**4)).scaleb(-4),
+            "volume": base,
+            "volume_usd": quote,
+            "volume_notional": quote,
+        }
 
 
 def open_interest(call_accounts: Iterable[Account], market: Market) -> Decimal:
@@ -191,8 +205,10 @@ def open_interest(call_accounts: Iterable[Account], market: Market) -> Decimal:
     return amount(market.listing, lots)
 
 
-def ticker_json(exchange: ConditionalExchange, market: Market, time_ns: int) -> Json:
-    """Return an instrument's ticker."""
+def ticker_json(
+    exchange: ConditionalExchange, market: Market, time_ns: int, day: Day | None = None
+) -> Json:
+    """Return an instrument's ticker; ``day`` spares reading the whole day anew."""
     exchange.quote(market, time_ns)
     listing = market.listing
     index, mark = price(listing, market.index_ticks), price(listing, market.mark_ticks)
@@ -202,7 +218,7 @@ def ticker_json(exchange: ConditionalExchange, market: Market, time_ns: int) -> 
         "timestamp": ms(time_ns),
         "state": "open",
         "instrument_name": listing.symbol,
-        "stats": stats(market),
+        "stats": (day or Day(market)).stats(),
         "last_price": price(listing, market.price_ticks),
         "mark_price": mark,
         "index_price": index,

@@ -10,6 +10,7 @@ from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.wire.deribit_channels import Channel
 from cryptoquantix.simulator.wire.deribit_market import (
     RESOLUTIONS,
+    Day,
     bar_json,
     best,
     levels,
@@ -312,6 +313,7 @@ class TickerTopic(Topic):
     def __init__(self, channel: Channel, market: Market) -> None:
         super().__init__(channel, market)
         self._seen: tuple[int, ...] = ()
+        self._day = Day(market)
 
     def add(self, session: Session) -> None:
         """Send it anew at the next chance."""
@@ -335,7 +337,7 @@ class TickerTopic(Topic):
         if seen == self._seen:
             return
         self._seen = seen
-        self.send(ticker_json(exchange, market, time_ns))
+        self.send(ticker_json(exchange, market, time_ns, self._day))
 
 
 class ChartTopic(Topic):
