@@ -15,6 +15,7 @@ from cryptoquantix.simulator.refusals import CommandRefusedError
 from cryptoquantix.simulator.wire import (
     bybit_account,
     bybit_conditional,
+    bybit_ledger,
     bybit_market,
     bybit_queries,
     bybit_trading,
@@ -46,6 +47,7 @@ ROUTES: dict[tuple[str, str], Route] = (
     | bybit_queries.ROUTES
     | bybit_conditional.ROUTES
     | bybit_account.ROUTES
+    | bybit_ledger.ROUTES
 )
 _SUMMARY = {
     "symbol": "symbol",
