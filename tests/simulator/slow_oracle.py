@@ -191,8 +191,9 @@ class Position:
             self.known = asked, units(self.product.coins(*asked))
         return self.known[1]
 
-    def unrealized(self) -> int:
-        worth = self.value(self.product.mark) * (1 if self.lots > 0 else -1)
+    def unrealized(self, ticks: int | None = None) -> int:
+        """Return the open PnL at a price, at mark by default."""
+        worth = self.value(ticks or self.product.mark) * (1 if self.lots > 0 else -1)
         gain = worth - self.cost
         return -gain if self.product.listing.is_inverse else gain
 

@@ -148,6 +148,7 @@ class Venue:
         self.owners: dict[int, Owner] = {}
         self.open: dict[int, VenueOrder] = {}  # as the events have it
         self.filled: Counter[int] = Counter()
+        self.liquidated: list[tuple[Owner, str]] = []
         self.fund_of: Counter[str] = Counter()  # the insurance fund by coin
         for _ in range(ACCOUNTS):
             account = self.clearing.open_account(0, self.now)
@@ -418,6 +419,9 @@ class Venue:
             elif isinstance(event, LeverageChanged):
                 account = self.clearing.accounts[event.account_id]
                 assert account.leverage[event.symbol] == event.leverage
+        for owner, coin in self.liquidated:
+            assert owner.wallets[coin] >= 0 or owner.held(coin), "made whole"
+        self.liquidated.clear()
         assert not +expected, f"these bookings never came: {expected}"
         for both in matches.values():
             self.compare_match(both)
@@ -428,6 +432,21 @@ class Venue:
             is_taken_over = first.order.request.origin is Origin.LIQUIDATION
             if is_taken_over and first.execution == "CALCULATED" and not others:
                 self.fund_takes_over(first)
+
+    def compare_bankruptcy(self, order: VenueOrder) -> None:
+        """Closing at the order's price uses up the equity, to within a tick."""
+        owner, coin = self.owners[order.account_id], order.listing.settlement
+        self.liquidated.append((owner, coin))
+        held = owner.held(coin)
+        if len(held) != 1:
+            return  # the equity is shared out
+        [position] = held
+        sign = 1 if position.lots > 0 else -1
+        rest = owner.wallets[coin] + position.accrued()
+        assert rest + position.unrealized(order.price_ticks) >= -1
+        worse = order.price_ticks - sign
+        if 1 < worse < 10**17:
+            assert rest + position.unrealized(worse) <= 1
 
     def fund_takes_over(self, event: OrderChanged) -> None:
         """What no counterparty takes, the fund does, and sells it at mark."""
@@ -449,6 +468,8 @@ class Venue:
             self.open.pop(order.id, None)
         if fill is None:
             origin = order.request.origin
+            if event.execution == "NEW" and origin is Origin.LIQUIDATION:
+                self.compare_bankruptcy(order)
             self.tally[f"{origin.value} orders"] += event.execution == "NEW"
             return
         self.tally["fills"] += 1
