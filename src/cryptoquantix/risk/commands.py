@@ -120,12 +120,11 @@ async def prove_flat(daemon: Daemon) -> str:
     Return what is left by two fresh reads at every venue, or an empty text.
 
     In any state: whoever wants to stop the guard must know that there is nothing to
-    guard. A halt under way says what it knows, and is not disturbed.
+    guard. It changes nothing and holds no lock: a halt by hand never waits behind it.
     """
-    async with daemon.commanding:
-        if daemon.latch.is_acting:
-            return daemon.halt_acts.not_flat() or "a halt is being carried out"
-        return await daemon.halt_acts.prove_flat()
+    if daemon.latch.is_acting:
+        return daemon.halt_acts.not_flat() or "a halt is being carried out"
+    return await daemon.halt_acts.prove_flat()
 
 
 async def _may_arm(daemon: Daemon) -> None:
