@@ -8,7 +8,7 @@ from fractions import Fraction
 from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.exchange import Exchange, Print
 from cryptoquantix.simulator.generator import generated_instrument
-from cryptoquantix.simulator.listing import to_units
+from cryptoquantix.simulator.listing import Listing, to_units
 from cryptoquantix.simulator.maker import LadderRule, ladder
 from cryptoquantix.simulator.orders import OrderRequest
 from cryptoquantix.simulator.volatility import STRESS_MAX
@@ -65,3 +65,26 @@ def test_stress_widens_and_thins_in_one_measure():
         assert 7.5 < spans[1] / spans[0] < 8.5
     depths = [sum(book.values()) for book in (calm_book, wild_book)]
     assert 7 < depths[0] / depths[1] < 9
+
+
+def test_an_inverse_book_is_as_deep_in_dollars_as_a_linear_one():
+    """Sizes in dollars must not be measured in coins: the book would have no end."""
+    inverse = Listing(
+        "BTC-PERPETUAL",
+        "BTC",
+        "USD",
+        Decimal("0.5"),
+        Decimal(10),
+        settlement="BTC",
+        is_inverse=True,
+    )
+    price = 120_000  # ticks of half a dollar: 60 000
+    linear = Listing("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"))
+    depth = [
+        sum(
+            one.quote_units(ticks, lots)
+            for (_, ticks), lots in ladder(one, at, LadderRule()).items()
+        )
+        for one, at in ((inverse, price), (linear, 600_000))
+    ]
+    assert 0.9 < depth[0] / depth[1] < 1.1

@@ -72,7 +72,7 @@ def ladder(
 def _level_lots(
     listing: Listing, price_ticks: int, depth: int, rule: LadderRule
 ) -> int:
-    lot_value = max(1, listing.value_units(price_ticks, 1))
+    lot_value = max(1, listing.quote_units(price_ticks, 1))
     lots = rule.depth_quote * UNITS_PER_COIN * (4 + depth) // (4 * lot_value)
     # A little unevenness, fixed per price: 90-110 % of the round figure.
     lots = lots * (90 + price_ticks * 7919 % 21) // 100
