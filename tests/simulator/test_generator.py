@@ -64,7 +64,7 @@ def test_a_still_price_is_calm_and_a_crash_is_not():
     volatility = Volatility()
     assert volatility.stress(0) == 1.0
     for second in range(60):
-        # One tick to and fro is no move.
+        # One tick back and forth is no move.
         volatility.see(60_000 + second % 2, second * NS)
     assert volatility.stress(60 * NS) == 1.0
     volatility.see(54_000, 61 * NS)
