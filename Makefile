@@ -53,7 +53,7 @@ swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, 
 	$(PYTHON) deploy/swarm_test.py
 
 lock: $(SETUP) ## pin every dependency anew, with hashes and without the name of any index
-	@compile="$$(scripts/find-uv) pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make lock'"; \
+	@compile="$$(scripts/find-uv) pip compile -q --universal --python-version 3.12 --generate-hashes --no-annotate --custom-compile-command 'make lock'"; \
 	eval "$$compile --group build pyproject.toml -o requirements.lock"; \
 	eval "$$compile --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock"
 
