@@ -375,8 +375,9 @@ async def test_trades_and_ledger_add_up_to_the_wallet(venue, live):
         realized = sum(number(t["info"]["profit_loss"]) for t in trades)
         moved = live.account.wallet_of("BTC") - start
         assert realized - sum(fees) == money(moved)
-    [trade] = await venue.fetch_order_trades(first["id"], BTC)
-    assert trade["order"] == first["id"]
+    trades = await venue.fetch_order_trades(first["id"], BTC)
+    assert {trade["order"] for trade in trades} == {first["id"]}
+    assert sum(number(trade["info"]["amount"]) for trade in trades) == 30_000
     log = await venue.private_get_get_transaction_log(
         {"currency": "BTC", "start_timestamp": since, "end_timestamp": since + 60_000}
     )
