@@ -171,7 +171,7 @@ def deploy_and_kill(secrets):
     for service in SERVICES:
         until(f"{service} was running", DEPLOY_SECONDS, lambda s=service: container(s))
     until("the feed published", DEPLOY_SECONDS, publishes)
-    until("the risk daemon sampled", DEPLOY_SECONDS, lambda: len(samples(0)) >= 3)
+    until("the risk daemon sampled", DEPLOY_SECONDS, lambda: len(samples(0)) >= 6)
     kill_the_feed()
 
 
