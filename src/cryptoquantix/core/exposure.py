@@ -27,13 +27,51 @@ class OrderClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldPosition:
-    """A position as the venue reports it; ``leg`` is ``BOTH`` in one-way mode."""
+    """
+    A position as the venue reports it; ``leg`` is ``BOTH`` in one-way mode.
+
+    ``coin`` is what its profit is settled in, ``""`` where the venue has one dollar
+    coin alone. An ``is_inverse`` position has its size in USD and earns
+    ``size * (1 / entry - 1 / mark)`` of that coin; any other has its size in the base
+    coin and earns ``size * (mark - entry)``.
+    """
 
     symbol: str
     size: Decimal
     mark_price: Decimal
     entry_price: Decimal
     leg: str = NO_LEG
+    coin: str = ""
+    is_inverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoinBalance:
+    """
+    One coin of an account, in that coin.
+
+    ``equity`` is ``balance`` plus the unrealized PnL of the positions settled in it;
+    ``rate`` is USD a coin as this venue itself says, ``None`` where it says nothing.
+    """
+
+    coin: str
+    equity: Decimal
+    balance: Decimal
+    rate: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHolding:
+    """
+    What counts in equity, is listed, and is never closed by the daemon.
+
+    ``kind`` is ``spot``, ``option`` or ``dated_future``; ``size`` is signed, in the
+    venue's own unit.
+    """
+
+    symbol: str
+    kind: str
+    size: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +79,10 @@ class Reading:
     """
     One reading of one venue's account, equity and balance in USD.
 
-    ``equity`` is balance plus unrealized PnL at mark. ``hints_orders`` says that the
+    ``equity`` is balance plus unrealized PnL at mark, each coin at the venue's own
+    rate (a dollar coin without one at 1); ``coins`` are its parts, so that the daemon
+    can value them at a checked rate instead. ``rates`` are USD a coin that this venue
+    publishes, held or not: the votes of that check. ``hints_orders`` says that the
     account itself shows resting orders; its absence proves nothing.
     """
 
@@ -51,6 +92,9 @@ class Reading:
     positions: tuple[HeldPosition, ...]
     time_ns: int
     hints_orders: bool = False
+    coins: tuple[CoinBalance, ...] = ()
+    rates: tuple[tuple[str, Decimal], ...] = ()
+    others: tuple[OtherHolding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +125,7 @@ class Contract:
     size_market_max: Decimal
     size_max: Decimal
     is_perpetual: bool = True
+    is_inverse: bool = False
     price_floor: Decimal = Decimal("0.95")
     price_ceiling: Decimal = Decimal("1.05")
 
@@ -99,9 +144,28 @@ class CloseOrder:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One line of the venue's own ledger; ``cash`` is positive when received."""
+    """
+    One line of the venue's own ledger; ``cash`` is positive when received.
+
+    ``cash`` is in ``coin``; an empty ``coin`` is the venue's one dollar coin.
+    """
 
     entry_id: str
     is_transfer: bool
     cash: Decimal
     time_ns: int
+    coin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadManSwitch:
+    """
+    A venue's own switch that cancels orders when their sender falls silent.
+
+    ``is_armed`` is ``None`` where the venue gives no way to ask; ``scope`` says in
+    words which orders it covers, and ``text`` what is missing.
+    """
+
+    is_armed: bool | None
+    scope: str
+    text: str = ""

@@ -14,6 +14,7 @@ from typing import Protocol
 from cryptoquantix.core.exposure import (
     CloseOrder,
     Contract,
+    DeadManSwitch,
     HeldPosition,
     LedgerEntry,
     OpenOrder,
@@ -76,6 +77,10 @@ class RiskVenue(Protocol):
 
     async def ledger(self, since_ns: int) -> tuple[LedgerEntry, ...]:
         """Return ledger entries from ``since_ns`` on, oldest first."""
+        ...
+
+    async def dead_man_switch(self) -> DeadManSwitch:
+        """Ask the venue for its own switch over the orders of this account."""
         ...
 
     async def keep_warm(self) -> None:

@@ -30,6 +30,7 @@ from cryptoquantix.core.exposure import (
     NO_LEG,
     CloseOrder,
     Contract,
+    DeadManSwitch,
     HeldPosition,
     LedgerEntry,
     OpenOrder,
@@ -157,6 +158,14 @@ class BinanceEmergency:
             rows.ledger_entry(row, self._ahead_ms)
             for row in found
             if row["asset"] in rows.DOLLARS
+        )
+
+    async def dead_man_switch(self) -> DeadManSwitch:
+        """Say that Binance tells nobody whether a countdown runs."""
+        return DeadManSwitch(
+            is_armed=None,
+            scope="normal orders of each symbol whose countdown is kept alive",
+            text="the venue has no call that shows a countdown",
         )
 
     async def keep_warm(self) -> None:
