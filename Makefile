@@ -14,6 +14,8 @@ SETUP := $(VENV)/.set-up
 DATA ?=
 NAME ?=
 RUNS ?= 20
+# Test processes side by side; a file's tests stay together and in order.
+WORKERS ?= 2
 
 .PHONY: help demo test test-fast check format bench kill-drill swarm-test lock clean set-up
 
@@ -24,10 +26,10 @@ demo: $(SETUP) ## the whole path on this machine: data, research, trading, a cra
 	$(CQX) demo $(if $(DATA),--data "$(DATA)")
 
 test: $(SETUP) ## every test
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: $(SETUP) ## the tests that take seconds
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 check: $(SETUP) ## format, lint, types, contracts, spelling
 	$(VENV)/bin/ruff format --check .
