@@ -28,7 +28,7 @@ from pydantic_settings import (
 )
 
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.instrument import InstrumentId, Venue
 
 DEFAULT_FILE = "cryptoquantix.toml"
 
@@ -148,10 +148,10 @@ class Settings(BaseSettings):
     @field_validator("venues")
     @classmethod
     def _are_known(cls, value: dict[str, VenueSettings]) -> dict[str, VenueSettings]:
-        known = {"binance"}
-        unknown = sorted(set(value) - known)
+        known = sorted(venue.value for venue in Venue)
+        unknown = sorted(set(value) - set(known))
         if unknown:
-            msg = f"unknown venue {unknown[0]!r}, expected one of {sorted(known)}"
+            msg = f"unknown venue {unknown[0]!r}, expected one of {', '.join(known)}"
             raise ValueError(msg)
         return value
 
