@@ -27,6 +27,38 @@ def test_a_symbol_and_its_kind_make_the_name_and_come_back(kind, name):
     assert InstrumentId.parse(str(made)) == made
 
 
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("bybit:BTCUSDT-PERP", "BTCUSDT"),
+        ("bybit:1000PEPEUSDT-PERP", "1000PEPEUSDT"),
+        ("deribit:BTCUSD-PERP", "BTC-PERPETUAL"),
+        ("deribit:BTCUSDC-PERP", "BTC_USDC-PERPETUAL"),
+        ("deribit:USDCUSD-PERP", "USDC-PERPETUAL"),
+        ("deribit:BTC_USDC-SPOT", "BTC_USDC"),
+        ("deribit:BTC-27SEP24", "BTC-27SEP24"),
+    ],
+)
+def test_every_venues_spelling_comes_back(text, symbol):
+    made = InstrumentId.parse(text)
+    assert made.symbol == symbol
+    assert InstrumentId.of(made.venue, symbol, made.kind) == made
+
+
+def test_sizes_of_an_inverse_instrument_are_dollars():
+    inverse = Instrument(
+        InstrumentId.parse("deribit:BTCUSD-PERP"),
+        tick_size=Decimal("0.5"),
+        lot_size=Decimal(10),
+        notional_min=Decimal(10),
+        settlement="BTC",
+        base="BTC",
+        quote="USD",
+        is_inverse=True,
+    )
+    assert (inverse.size_coin, inverse.settlement) == ("USD", "BTC")
+
+
 def test_a_dated_future_keeps_the_venues_name():
     made = InstrumentId.parse("binance:BTCUSDT_240927")
     assert (made.kind, made.symbol) == (InstrumentKind.DATED_FUTURE, "BTCUSDT_240927")

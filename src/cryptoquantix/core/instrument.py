@@ -28,6 +28,11 @@ class InstrumentKind(StrEnum):
 
 _SUFFIX_SPOT = "-SPOT"
 _SUFFIX_PERPETUAL = "-PERP"
+# Deribit writes the settlement coin of linear perpetuals and leaves out dollars:
+# BTC_USDC-PERPETUAL, BTC-PERPETUAL. Here a perpetual's name is its coins.
+_DERIBIT_PERPETUAL = "-PERPETUAL"
+_DERIBIT_LINEAR_QUOTES = ("USDC", "USDT", "USDE")
+_DOLLAR = "USD"
 
 
 class InstrumentId(NamedTuple):
@@ -35,7 +40,9 @@ class InstrumentId(NamedTuple):
     An instrument's name in this project: ``venue:NAME``.
 
     ``NAME`` is the venue's symbol with ``-PERP`` for a perpetual, ``-SPOT`` for
-    spot, and as the venue spells it for a dated future (``BTCUSDT_240927``).
+    spot, and as the venue spells it for a dated future (``BTCUSDT_240927``). Deribit's
+    perpetuals are named by their coins: ``BTC-PERPETUAL`` (inverse, in US dollars) is
+    ``deribit:BTCUSD-PERP``, ``BTC_USDC-PERPETUAL`` is ``deribit:BTCUSDC-PERP``.
 
     Examples
     --------
@@ -43,6 +50,8 @@ class InstrumentId(NamedTuple):
     'binance:BTCUSDT-PERP'
     >>> InstrumentId.of(Venue.BINANCE, "PEPEUSDT", InstrumentKind.SPOT).name
     'PEPEUSDT-SPOT'
+    >>> InstrumentId.parse("deribit:BTCUSD-PERP").symbol
+    'BTC-PERPETUAL'
     """
 
     venue: Venue
@@ -62,12 +71,17 @@ class InstrumentId(NamedTuple):
 
     @property
     def symbol(self) -> str:
-        """The venue's own spelling (Binance, Bybit); for the edge only."""
-        return self.name.removesuffix(_SUFFIX_SPOT).removesuffix(_SUFFIX_PERPETUAL)
+        """The venue's own spelling; for the edge only."""
+        name = self.name.removesuffix(_SUFFIX_SPOT).removesuffix(_SUFFIX_PERPETUAL)
+        if self.venue is Venue.DERIBIT and self.kind is InstrumentKind.PERPETUAL:
+            return _deribit_symbol(name)
+        return name
 
     @classmethod
     def of(cls, venue: Venue, symbol: str, kind: InstrumentKind) -> InstrumentId:
         """Return the id of a venue's ``symbol``."""
+        if venue is Venue.DERIBIT and kind is InstrumentKind.PERPETUAL:
+            return cls(venue, _deribit_name(symbol) + _SUFFIX_PERPETUAL)
         suffix = {
             InstrumentKind.SPOT: _SUFFIX_SPOT,
             InstrumentKind.PERPETUAL: _SUFFIX_PERPETUAL,
@@ -96,13 +110,32 @@ class InstrumentId(NamedTuple):
         return cls(Venue(venue), name)
 
 
+def _deribit_name(symbol: str) -> str:
+    base, underscore, quote = symbol.removesuffix(_DERIBIT_PERPETUAL).partition("_")
+    return base + (quote if underscore else _DOLLAR)
+
+
+def _deribit_symbol(name: str) -> str:
+    for quote in _DERIBIT_LINEAR_QUOTES:
+        if name.endswith(quote) and name != quote:
+            return f"{name.removesuffix(quote)}_{quote}{_DERIBIT_PERPETUAL}"
+    return name.removesuffix(_DOLLAR) + _DERIBIT_PERPETUAL
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """
     One tradable thing on one venue, with its steps.
 
-    ``multiplier`` is base units (linear) or quote units (inverse) per contract;
-    1 where sizes are in coin. ``size_market_max_lots`` bounds one market order.
+    A linear instrument has sizes in the base coin and settles in the quote coin. An
+    inverse one has sizes in the quote (US dollars, whose number of lots does not
+    depend on the price) and settles in the base coin: a position of ``size`` dollars
+    gains ``size * (1 / entry - 1 / mark)`` coins. ``lot_size`` is the smallest step
+    of a size: 0.001 BTC, or 10 dollars, which is Deribit's contract.
+
+    ``settlement`` is the coin that profit, fees and funding are in. ``multiplier``
+    is units of size per contract where the venue counts contracts; 1 at all three.
+    ``size_market_max_lots`` bounds one market order.
     """
 
     id: InstrumentId
@@ -116,6 +149,11 @@ class Instrument:
     is_inverse: bool = False
     size_max_lots: int = 0
     size_market_max_lots: int = 0
+
+    @property
+    def size_coin(self) -> str:
+        """The coin that sizes are in: the base, of inverse instruments the quote."""
+        return self.quote if self.is_inverse else self.base
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "multiplier"):
