@@ -363,6 +363,41 @@ def up(
 
 
 @app.command()
+def logs(
+    service: Annotated[
+        list[str] | None, typer.Argument(help="Only these services (default: all).")
+    ] = None,
+    level: Annotated[str, typer.Option(help="The least level to show.")] = "debug",
+    since: Annotated[
+        str, typer.Option(help="Only what is younger: 90s, 10m, 2h, 1d.")
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes.")
+    ] = False,
+    config: Config = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Show the logs of all services as one, in order of time."""
+    from cryptoquantix.apps.merged_log import LogLine, run
+
+    def write(line: LogLine) -> None:
+        sys.stdout.write((line.as_json() if as_json else line.shown()) + "\n")
+        sys.stdout.flush()
+
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        run(
+            config,
+            write,
+            services=tuple(service or ()),
+            level=level,
+            since=since,
+            is_following=follow,
+        )
+
+
+@app.command()
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(
         "cryptoquantix.toml"
