@@ -92,12 +92,56 @@ class RemainingPosition:
 
 @dataclass(frozen=True, slots=True)
 class VenueStatus:
-    """One venue, as the daemon sees it. ``problem`` is empty when it is readable."""
+    """
+    One venue, as the daemon sees it. ``problem`` is empty when it is readable.
+
+    ``dead_man_armed`` is what the venue last said of its own switch over execution's
+    orders (``None``: not asked yet, or it gives no way to ask), ``dead_man`` in words.
+    """
 
     venue: str
     problem: str
     reading_age_ms: int | None
     equity: str | None
+    dead_man_armed: bool | None = None
+    dead_man: str = "not asked yet"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """One check of the daemon's start; ``text`` says what was found."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillResult:
+    """
+    The newest result of one drill, as somebody reported it.
+
+    Times are milliseconds from the true crossing of the threshold.
+    """
+
+    drill: str
+    passed: bool
+    time_ns: int
+    who: str = ""
+    detected_ms: float | None = None
+    sent_ms: float | None = None
+    flat_ms: float | None = None
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry of the audit log; ``content`` is the JSON text that was chained."""
+
+    sequence: int
+    time_ns: int
+    kind: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +152,8 @@ class RiskStatus:
     Decimals are text. ``equity`` is as read, ``high_water_mark`` the highest unit
     value of the last 24 h times today's units, ``drawdown`` a positive fraction;
     ``formula`` says how they hang together, with the numbers in it. ``not_flat`` is
-    empty when the account is verified flat or no halt is on.
+    empty when the account is verified flat or no halt is on. ``drill`` is the newest
+    result of any drill, ``self_tests`` what the start found.
     """
 
     state: RiskState
@@ -136,6 +181,9 @@ class RiskStatus:
     late_ms_max: int = 0
     missed_seconds: int = 0
     venues: tuple[VenueStatus, ...] = field(default=())
+    self_tests: tuple[SelfTest, ...] = field(default=())
+    drill: DrillResult | None = None
+    drill_age_ms: int | None = None
 
     def to_json(self) -> str:
         """Return the message on the wire."""
@@ -160,6 +208,8 @@ class RiskStatus:
             content["permit_mode"] = PermitMode(content["permit_mode"])
             trip = content["trip"]
             content["trip"] = None if trip is None else TripRecord(**trip)
+            drill = content.get("drill")
+            content["drill"] = None if drill is None else DrillResult(**drill)
             for name, kind in _LISTS.items():
                 content[name] = tuple(kind(**item) for item in content.get(name, ()))
             return cls(**content)
@@ -172,6 +222,7 @@ _LISTS: dict[str, type] = {
     "remaining_orders": RemainingOrder,
     "remaining_positions": RemainingPosition,
     "venues": VenueStatus,
+    "self_tests": SelfTest,
 }
 
 

@@ -25,6 +25,27 @@ class OrderClass(StrEnum):
     ALGO = "algo"
 
 
+class Act(StrEnum):
+    """What an emergency sends: each may have a budget of its own at a venue."""
+
+    CANCEL = "cancel"
+    CANCEL_ALL = "cancel_all"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    A venue's documented budget for acts: ``burst`` at once, then ``per_second``.
+
+    Acts with the same ``bucket`` share one budget.
+    """
+
+    bucket: str
+    per_second: float
+    burst: int
+
+
 @dataclass(frozen=True, slots=True)
 class HeldPosition:
     """

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from cryptoquantix.core.exposure import (
+    Act,
     CloseOrder,
     Contract,
     DeadManSwitch,
@@ -19,6 +20,7 @@ from cryptoquantix.core.exposure import (
     LedgerEntry,
     OpenOrder,
     OrderClass,
+    Pace,
     Reading,
 )
 
@@ -85,4 +87,23 @@ class RiskVenue(Protocol):
 
     async def keep_warm(self) -> None:
         """Keep connections open, so that an emergency call has none to dial."""
+        ...
+
+
+class PacedVenue(Protocol):
+    """
+    What a venue with tight order limits says besides; each part may be missing.
+
+    Acts are paced by the caller, most urgent first: a client queues none of them.
+    Where a venue asks for silence, the client raises ``RateLimited`` for the calls that
+    share that limit, with what is left of it, and sends no byte.
+    """
+
+    @property
+    def paces(self) -> Mapping[Act, Pace]:
+        """The documented budgets of acts; an act without one is not paced."""
+        ...
+
+    async def cancel_everything(self) -> None:
+        """Cancel every order of every class by the fewest calls, protective ones too."""
         ...
