@@ -105,5 +105,5 @@ class PacedVenue(Protocol):
         ...
 
     async def cancel_everything(self) -> None:
-        """Cancel every order of every class by the fewest calls, protective ones too."""
+        """Cancel every order of every class by the fewest calls, protective ones."""
         ...
