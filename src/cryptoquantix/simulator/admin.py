@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptoquantix.simulator.account_faults import ACCOUNT
 from cryptoquantix.simulator.fault_kinds import OUTAGES
 from cryptoquantix.simulator.fault_runner import FaultRunner
-from cryptoquantix.simulator.faults import parse_fault
+from cryptoquantix.simulator.faults import ANY, parse_fault
 from cryptoquantix.simulator.listing import to_units
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.venue import SimulatedVenue
@@ -101,17 +101,29 @@ class Admin:
         wanted = await _object(
             request, {"venue", "symbol", "factor", "price", "seconds"}
         )
-        venue = self._venue(wanted)
         if ("factor" in wanted) == ("price" in wanted):
             msg = "give either factor or price"
             raise AdminError(msg)
+        duration_ns = int(_seconds(wanted, default=Decimal(0)) * 10**9)
+        if wanted.get("venue") == ANY:
+            if wanted.get("symbol") != ANY:
+                msg = "venue * moves every price: symbol must be *"
+                raise AdminError(msg)
+            for venue in self._world.venues.values():
+                self._move(venue, wanted, duration_ns)
+            return {n: v.prices_json() for n, v in self._world.venues.items()}
+        venue = self._venue(wanted)
+        self._move(venue, wanted, duration_ns)
+        return venue.prices_json()
+
+    def _move(
+        self, venue: SimulatedVenue, wanted: dict[str, Any], duration_ns: int
+    ) -> None:
         symbol = wanted.get("symbol")
-        symbols = list(venue.exchange.markets) if symbol == "*" else [symbol]
-        seconds = _seconds(wanted, default=Decimal(0))
+        symbols = list(venue.exchange.markets) if symbol == ANY else [symbol]
         for name in map(str, symbols):
             factor = self._factor(venue, name, wanted)
-            self._world.shock(venue, name, factor, int(seconds * 10**9))
-        return venue.prices_json()
+            self._world.shock(venue, name, factor, duration_ns)
 
     def _factor(
         self, venue: SimulatedVenue, symbol: object, wanted: dict[str, Any]
@@ -187,19 +199,25 @@ class Admin:
 
     async def _watch(self, request: web.BaseRequest) -> dict[str, Any]:
         wanted = await _object(request, {"venue", "threshold"})
-        venue = self._venue(wanted)
         threshold = _number(wanted, "threshold")
         if not 0 < threshold <= 1:
             msg = f"threshold must be within (0, 1], was {wanted['threshold']!r}"
             raise AdminError(msg)
         now_ns = self._world.clock.time_ns()
+        if wanted.get("venue") == ANY:
+            return self._world.watch(ACCOUNT, threshold, now_ns).to_json()
+        venue = self._venue(wanted)
         return venue.watch(ACCOUNT, threshold, now_ns).to_json()
 
     async def _watched(self, request: web.BaseRequest) -> dict[str, Any]:
-        venue = self._venue(request.rel_url.query)
-        watch = venue.watches.get(ACCOUNT)
+        query = request.rel_url.query
+        if query.get("venue") == ANY:
+            joint = next(iter(self._world.venues.values())).joint
+            watch = joint.watch if joint is not None else None
+        else:
+            watch = self._venue(query).watches.get(ACCOUNT)
         if watch is None:
-            msg = f"nothing is watched at {venue.name}: POST /watch first"
+            msg = f"nothing is watched at {query['venue']}: POST /watch first"
             raise AdminError(msg)
         return watch.to_json()
 

@@ -12,6 +12,7 @@ class Kind(StrEnum):
     # A REST request, before it is carried out (or after it: a lost answer).
     LATENCY = "latency"
     LOST_ANSWER = "lost-answer"
+    WRONG_NUMBERS = "wrong-numbers"
     TOO_MANY_REQUESTS = "429"
     BANNED = "418"
     FORBIDDEN = "403"

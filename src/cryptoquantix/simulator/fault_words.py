@@ -7,6 +7,8 @@ all three say the same.
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,6 +48,19 @@ def answer(venue: str, active: Active, now_ns: int, time_ns: int) -> Answer:
     if venue == "deribit":
         return _deribit(kind, wait)
     return _binance(kind, wait, time_ns)
+
+
+def with_wrong_numbers(body: bytes, active: Active) -> bytes:
+    """Return a JSON body with each number of the fault's fields times its factor."""
+    fault = active.fault
+    factor = Decimal(fault.factor)
+    pattern = rf'"(?:{fault.fields})":"?(-?\d+(?:\.\d+)?)'
+
+    def wrong(found: re.Match[str]) -> str:
+        head = found.group()[: found.start(1) - found.start()]
+        return f"{head}{Decimal(found.group(1)) * factor:f}"
+
+    return re.sub(pattern, wrong, body.decode(errors="replace")).encode()
 
 
 def handshake_answer(active: Active, now_ns: int) -> Answer:

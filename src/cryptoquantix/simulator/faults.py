@@ -72,6 +72,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     mode
         Of a position mode: ``hedge`` or ``one-way``. Of an outage: ``refuse``,
         ``hang`` or ``503``. Of a lost answer: ``hang`` or ``cut``.
+    factor, fields
+        Of wrong numbers: what the JSON members whose name matches the regular
+        expression ``fields`` are multiplied by.
     symbol, side, amount, coin
         What an external fill, an ADL or a transfer moves, in the venue's units.
     """
@@ -91,6 +94,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     mode: str = ""
     symbol: str = ""
     side: str = "sell"
+    factor: str = ""
+    fields: str = ""
     amount: str = ""
     coin: str = ""
 
@@ -141,6 +146,7 @@ def _check_text(fault: Fault) -> None:
         known = ", ".join(repr(m) for m in modes)
         msg = f"mode of {fault.kind.value} must be {known}, was {fault.mode!r}"
         raise ValueError(msg)
+    _check_wrong_numbers(fault)
     if fault.side not in {"buy", "sell"}:
         msg = f"side must be buy or sell, was {fault.side!r}"
         raise ValueError(msg)
@@ -149,6 +155,22 @@ def _check_text(fault: Fault) -> None:
     ):
         msg = f"{fault.kind.value} needs an amount above zero, was {fault.amount!r}"
         raise ValueError(msg)
+
+
+def _check_wrong_numbers(fault: Fault) -> None:
+    if fault.kind is not Kind.WRONG_NUMBERS:
+        return
+    if not re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", fault.factor):
+        msg = f"wrong-numbers needs a factor, was {fault.factor!r}"
+        raise ValueError(msg)
+    if not 0 < len(fault.fields) <= 200:
+        msg = "wrong-numbers needs the fields that are wrong, at most 200 characters"
+        raise ValueError(msg)
+    try:
+        re.compile(fault.fields)
+    except re.error as error:
+        msg = f"fields is no regular expression: {error}"
+        raise ValueError(msg) from None
 
 
 def parse_fault(value: Any) -> Fault:  # noqa: ANN401 - JSON or TOML, checked here

@@ -31,6 +31,7 @@ from cryptoquantix.simulator.fault_words import (
     handshake_answer,
     message_answer,
     message_kinds,
+    with_wrong_numbers,
 )
 from cryptoquantix.simulator.faults import Active, FaultBoard
 from cryptoquantix.simulator.frame_gate import (
@@ -213,6 +214,10 @@ class VenueServer:
             return web_answer(self._refuse(asked, struck))
         answered = self.venue.respond(asked, self._time_ns())
         self.flush()
+        wrong = self._strike((Kind.WRONG_NUMBERS,), text)
+        if wrong is not None:
+            self._note(wrong, f"the answer to {asked.method} {asked.path} is wrong")
+            answered.body = with_wrong_numbers(answered.body, wrong)
         lost = self._strike((Kind.LOST_ANSWER,), text)
         if lost is not None:
             self._note(lost, f"the answer to {asked.method} {asked.path} is lost")

@@ -35,7 +35,7 @@ from cryptoquantix.simulator.orders import (
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.rules import VenueRules
 from cryptoquantix.simulator.tape import TapeEntry
-from cryptoquantix.simulator.watch import Watch
+from cryptoquantix.simulator.watch import JointWatch, Watch
 from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
 
 
@@ -111,6 +111,7 @@ class SimulatedVenue(ABC):
         self.exchange.clearing.on_equity = self._see_equity
         self.record = record
         self.watches: dict[int, Watch] = {}
+        self.joint: JointWatch | None = None
         self._routes: dict[str, list[Conversion]] = {}
 
     # What a venue's own module adds.
@@ -284,10 +285,12 @@ class SimulatedVenue(ABC):
         wallet = account.wallet_of(coin or account.coin)
         self.exchange.transfer(account_id, units, time_ns, coin)
         watch = self.watches.get(account_id)
+        moved = account.wallet_of(coin or account.coin) - wallet
+        after = before + _nearest(moved * clearing.coin_price(coin or account.coin))
         if watch is not None:
-            moved = account.wallet_of(coin or account.coin) - wallet
-            worth = moved * clearing.coin_price(coin or account.coin)
-            watch.move(before, before + _nearest(worth))
+            watch.move(before, after)
+        if self.joint is not None:
+            self.joint.move(self.name, before, after)
         self.settle()
 
     def watch(self, account_id: int, threshold: Decimal, time_ns: int) -> Watch:
@@ -371,6 +374,8 @@ class SimulatedVenue(ABC):
         watch = self.watches.get(account_id)
         if watch is not None:
             watch.see(equity_units, time_ns)
+        if self.joint is not None:
+            self.joint.see(self.name, equity_units, time_ns - self.skew_ns)
 
     def settle(self) -> None:
         """Hand the core's events to streams and log."""

@@ -68,3 +68,32 @@ class Watch:
             "threshold": str(float(self.threshold)),
             "crossed_time_ns": self.crossed_ns,
         }
+
+
+class JointWatch:
+    """
+    One watch over the sum of several venues' accounts.
+
+    Parameters
+    ----------
+    threshold : the drawdown that counts as crossed
+    equities : what each venue's account is worth at the start, in units
+    time_ns : wall time of the start
+    """
+
+    def __init__(
+        self, threshold: Fraction, equities: dict[str, int], time_ns: int
+    ) -> None:
+        self._equities = dict(equities)
+        self.watch = Watch.begin(threshold, sum(equities.values()), time_ns)
+
+    def see(self, venue: str, equity_units: int, time_ns: int) -> None:
+        """Take one value of one venue's account."""
+        self._equities[venue] = equity_units
+        self.watch.see(sum(self._equities.values()), time_ns)
+
+    def move(self, venue: str, before_units: int, after_units: int) -> None:
+        """Take money moved into or out of one venue's account."""
+        others = sum(u for name, u in self._equities.items() if name != venue)
+        self._equities[venue] = after_units
+        self.watch.move(others + before_units, others + after_units)

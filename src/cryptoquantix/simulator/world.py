@@ -8,6 +8,7 @@ seed log the same bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from cryptoquantix.core.clock import Clock
@@ -15,6 +16,7 @@ from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.scenario import ScenarioPlayer
 from cryptoquantix.simulator.tape import Tape
 from cryptoquantix.simulator.venue import SimulatedVenue
+from cryptoquantix.simulator.watch import JointWatch, Watch
 
 BURST = 256
 BURST_NS = 4_000_000
@@ -97,6 +99,17 @@ class World:
                 self._ramps.remove(ramp)
         for venue in self.venues.values():
             venue.timer(time_ns + venue.skew_ns)
+
+    def watch(self, account_id: int, threshold: Decimal, time_ns: int) -> Watch:
+        """Start tracking the sum of all venues' accounts from here."""
+        equities = {}
+        for name, venue in self.venues.items():
+            clearing = venue.exchange.clearing
+            equities[name] = clearing.worth_units(clearing.accounts[account_id])
+        joint = JointWatch(Fraction(threshold), equities, time_ns)
+        for venue in self.venues.values():
+            venue.joint = joint
+        return joint.watch
 
     def shock(
         self, venue: SimulatedVenue, symbol: str, factor: Fraction, duration_ns: int
