@@ -87,12 +87,16 @@ class OtherHolding:
     What counts in equity, is listed, and is never closed by the daemon.
 
     ``kind`` is ``spot``, ``option`` or ``dated_future``; ``size`` is signed, in the
-    venue's own unit.
+    venue's own unit. ``value`` is what it adds to the equity of ``coin`` beyond its
+    balance, at the venue's mark (0 for spot, which *is* balance); ``None`` where the
+    venue does not say, and then its moves are unexplained.
     """
 
     symbol: str
     kind: str
     size: Decimal
+    coin: str = ""
+    value: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,9 @@ class Reading:
     rate (a dollar coin without one at 1); ``coins`` are its parts, so that the daemon
     can value them at a checked rate instead. ``rates`` are USD a coin that this venue
     publishes, held or not: the votes of that check. ``hints_orders`` says that the
-    account itself shows resting orders; its absence proves nothing.
+    account itself shows resting orders; its absence proves nothing. ``venue_time_ns``
+    is the venue's own time of the answer, ``None`` where it gives none that moves with
+    every answer.
     """
 
     venue: str
@@ -116,6 +122,7 @@ class Reading:
     coins: tuple[CoinBalance, ...] = ()
     rates: tuple[tuple[str, Decimal], ...] = ()
     others: tuple[OtherHolding, ...] = ()
+    venue_time_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
