@@ -147,6 +147,8 @@ def _environment(
     environment["CQX_RISK__TOKEN"] = token if needs_token else ""
     if name != ALARMS:
         environment["CQX_ALARMS__TELEGRAM__TOKEN"] = ""
+        for channel in settings.alarms.apprise:
+            environment[f"CQX_ALARMS__APPRISE__{channel.upper()}"] = ""
     for venue in settings.venues:
         prefix = f"CQX_VENUES__{venue.upper()}__"
         hidden = []

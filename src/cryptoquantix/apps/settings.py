@@ -115,18 +115,46 @@ class ExecutionSettings(_Section):
 
 
 class TelegramSettings(_Section):
-    """The Bot API to deliver alarms to; no token means no Telegram."""
+    """
+    The bot and the chat that alarms go to; no token means no Telegram.
+
+    Commands are taken from a user of ``command_user_ids`` in a chat of
+    ``command_chat_ids`` (empty: the chat of ``chat_id``). Without user ids only the
+    person of a private chat may command.
+    """
 
     base_url: str = "https://api.telegram.org"
     token: SecretStr = SecretStr("")
     chat_id: str = ""
+    commands: bool = True
+    command_chat_ids: tuple[int, ...] = ()
+    command_user_ids: tuple[int, ...] = ()
 
 
 class AlarmSettings(_Section):
-    """How alarms are delivered, and when a silent daemon is one."""
+    """
+    Where alarms go, and when this process raises its own.
+
+    ``apprise`` gives names to Apprise URLs; Telegram's name is ``telegram``.
+    ``required`` are the channels that must have an alarm before the daemon is told
+    that it is delivered (empty: any one). ``escalation`` are the channels to which a
+    critical alarm is repeated that no person acknowledges (empty: all).
+    """
 
     telegram: TelegramSettings = TelegramSettings()
+    apprise: dict[str, SecretStr] = {}
+    required: tuple[str, ...] = ()
+    escalation: tuple[str, ...] = ()
+    critical_only: tuple[str, ...] = ()
+    escalate_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.0
+    escalations_max: Annotated[int, Field(ge=0, le=100)] = 6
+    all_clear_at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^$")] = (
+        "07:00"
+    )
     daemon_silent_seconds: Annotated[float, Field(gt=0)] = 10.0
+    reading_age_seconds_max: Annotated[float, Field(gt=0)] = 30.0
+    undelivered_seconds_max: Annotated[float, Field(gt=0)] = 300.0
+    channel_down_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 
 class Settings(BaseSettings):

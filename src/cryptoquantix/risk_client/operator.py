@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import quote
 
 import aiohttp
 
@@ -87,6 +88,21 @@ class OperatorClient:
     async def alarms(self) -> list[Alarm]:
         """Return the alarms not yet acknowledged, oldest first."""
         return await self._list("/v1/alarms", "alarms", Alarm)
+
+    async def take_alarms(self, taker: str) -> tuple[list[Alarm], str]:
+        """
+        Return the alarms that ``taker`` is to deliver, and who takes them instead.
+
+        One of both is always empty: the daemon gives its queue to one taker at a
+        time, until that one has not asked for 15 s.
+        """
+        text, url = await self._answer("GET", f"/v1/alarms?taker={quote(taker)}")
+        try:
+            value = json.loads(text)
+            alarms = [Alarm(**item) for item in value["alarms"]]
+            return alarms, str(value.get("taken_by", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DaemonRefused(_no_daemon(url)) from None
 
     async def acknowledge(self, alarm_id: int) -> None:
         """Tell the daemon that an alarm was delivered."""

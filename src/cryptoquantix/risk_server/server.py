@@ -25,6 +25,7 @@ from cryptoquantix.risk import commands
 from cryptoquantix.risk.commands import Refusal
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.report import status
+from cryptoquantix.risk_server.taking import Taking
 
 BODY_MAX: Final = 16_384
 FRAME_MAX: Final = 4_096
@@ -48,6 +49,7 @@ class RiskServer:
     def __init__(self, daemon: Daemon, *, token: str) -> None:
         self._daemon = daemon
         self._token = token
+        self._taking = Taking()
         self._connections = count(1)
         self._open: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
@@ -160,7 +162,13 @@ class RiskServer:
         return web.json_response({"samples": [asdict(sample) for sample in found]})
 
     async def _alarms(self, request: web.Request) -> web.Response:
-        del request
+        """List what is undelivered; to one ``taker`` at a time, if it names itself."""
+        taker = request.query.get("taker", "")
+        if taker:
+            now_ns = self._daemon.clock.monotonic_ns()
+            other = self._taking.ask(taker, monotonic_ns=now_ns)
+            if other:
+                return web.json_response({"alarms": [], "taken_by": other})
         durable = self._daemon.durable
         found = await durable.ask(durable.store.alarms)
         return web.json_response({"alarms": [asdict(alarm) for alarm in found]})
