@@ -392,7 +392,7 @@ async def test_no_address_of_the_client_leaves_the_host(stub):
 
 async def test_an_address_that_is_none_is_refused():
     with pytest.raises(SettingsError, match="must be http"):
-        ccxt_wire._addresses("ftp://x")
+        ccxt_wire.addresses(ccxt_wire.Venue.BINANCE, "ftp://x")
 
 
 GARBAGE = ([], {}, "<html>busy</html>", 7, None, [[]], {"symbols": [1]})

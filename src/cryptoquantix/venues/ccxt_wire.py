@@ -1,32 +1,39 @@
 """
-ccxt's Binance client with three seams of ours; it knows no orders.
+ccxt's clients of the three venues with three seams of ours; it knows no orders.
 
 One: a check that runs when the connection is there and the request's first byte is
 about to be written, after every queue and throttle. Two: whether that byte was
 written, so that "cannot have been accepted" is known and not guessed. Three: the HTTP
-status and the venue's code of every refusal, whatever ccxt makes of them.
+status, the venue's code and the wait it asks for, whatever ccxt makes of them.
 """
 
 from __future__ import annotations
 
 import contextvars
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+import ccxt  # noqa: TID251 - this is its seam
 import certifi
 from ccxt.async_support.binanceusdm import (  # noqa: TID251 - this is its seam
     binanceusdm,
 )
+from ccxt.async_support.bybit import bybit  # noqa: TID251 - this is its seam
+from ccxt.async_support.deribit import deribit  # noqa: TID251 - this is its seam
 
 from cryptoquantix.control.permit import RECEIVE_WINDOW_MS
+from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.instrument import Venue
+from cryptoquantix.venues.errors import Failure
 
 BINANCE_REST: Final = "https://fapi.binance.com"
 ANSWER_MS_MAX: Final = 3_000
+CONNECTIONS: Final = 32
 
 
 @dataclass(slots=True)
@@ -40,8 +47,9 @@ class Attempt:
     def start(self) -> None:
         """Run the check and note that bytes are being written."""
         if self.is_once and self.is_sent:
-            # aiohttp would repeat the body for a redirect: an order goes out once.
-            msg = "redirected"
+            # aiohttp would repeat the request for a redirect, and a GET (Deribit's
+            # orders) on a connection that broke: an order goes out once.
+            msg = "sent once already"
             raise aiohttp.ClientPayloadError(msg)
         if self.check is not None:
             self.check()
@@ -64,113 +72,252 @@ class GatedRequest(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-class BinanceWire(binanceusdm):  # type: ignore[misc]  # ccxt carries no types
-    """ccxt's client, telling of each refusal its HTTP status and the venue's code."""
+class _Telling:
+    """What a client says of each refusal: HTTP status, venue's code, text and wait."""
 
     def handle_errors(self, code: int, *args: Any) -> None:  # noqa: ANN401 - ccxt's
         """Run ccxt's reading of an answer; note status, headers and body of a no."""
         try:
-            super().handle_errors(code, *args)
+            super().handle_errors(code, *args)  # type: ignore[misc]
         except Exception as error:
-            _note(error, code, headers=args[3], response=args[5])
+            _note(error, code, headers=args[3], response=args[5], text="")
             raise
 
     def handle_http_status_code(self, code: int, *args: Any) -> None:  # noqa: ANN401
         """Run ccxt's reading of a bare status; note it."""
         try:
-            super().handle_http_status_code(code, *args)
+            super().handle_http_status_code(code, *args)  # type: ignore[misc]
         except Exception as error:
-            _note(error, code, headers={}, response=None)
+            _note(error, code, headers={}, response=None, text=_plain(args[3]))
             raise
 
 
-def _note(
-    error: Exception, status: int, *, headers: dict[str, str], response: object
-) -> None:
-    noted = cast("Any", error)
-    noted.http_status = status
-    body = response if isinstance(response, dict) else {}
-    noted.venue_code = body.get("code")
-    noted.venue_text = body.get("msg", "")
-    noted.retry_after = headers.get("Retry-After", "")
+class BinanceWire(_Telling, binanceusdm):  # type: ignore[misc]  # ccxt has no types
+    """Binance USD-M."""
 
 
-def open_wire(rest: str, key: str, secret: str) -> BinanceWire:
+class BybitWire(_Telling, bybit):  # type: ignore[misc]  # ccxt carries no types
+    """Bybit v5."""
+
+
+class DeribitWire(_Telling, deribit):  # type: ignore[misc]  # ccxt carries no types
     """
-    Return a client of the venue at ``rest``; close it with :func:`close_wire`.
+    Deribit over HTTP: every request has a nonce of its own.
+
+    ccxt counts milliseconds, and two requests within one would share a nonce, which
+    the venue refuses. It has no correction of the clock either: ``timeDifference``
+    (ms that our clock is ahead) works here as it does for the other two.
+    """
+
+    last_nonce = 0
+
+    def milliseconds(self) -> int:
+        """Return the venue's time as far as it is known."""
+        return int(super().milliseconds() - self.options.get("timeDifference", 0))
+
+    def nonce(self) -> int:
+        """Return a number that no request had before."""
+        self.last_nonce = max(self.last_nonce + 1, self.milliseconds())
+        return self.last_nonce
+
+
+type Wire = BinanceWire | BybitWire | DeribitWire
+
+_WIRES: Final[Mapping[Venue, type[Any]]] = {
+    Venue.BINANCE: BinanceWire,
+    Venue.BYBIT: BybitWire,
+    Venue.DERIBIT: DeribitWire,
+}
+
+
+def open_wire(
+    rest: str,
+    key: str,
+    secret: str,
+    venue: Venue = Venue.BINANCE,
+    *,
+    connections: int = CONNECTIONS,
+) -> Wire:
+    """
+    Return a client of ``venue`` at ``rest``; close it with :func:`close_wire`.
 
     Raises
     ------
     SettingsError
         If ``rest`` is no http address, or an address of the client would leave it.
     """
+    rest = rest.rstrip("/")
     connector = aiohttp.TCPConnector(
-        ssl=ssl.create_default_context(cafile=certifi.where()), limit=32
+        ssl=ssl.create_default_context(cafile=certifi.where()), limit=connections
     )
     session = aiohttp.ClientSession(connector=connector, request_class=GatedRequest)
     config: dict[str, Any] = {
         "apiKey": key,
         "secret": secret,
-        # Our own budget (venues/weight.py) throttles: it must be passed before the
-        # permit is checked, and ccxt's stands between the two.
+        # Our own budgets throttle: they must be passed before the permit is checked,
+        # and ccxt's stands between the two.
         "enableRateLimit": False,
         "session": session,
         "timeout": ANSWER_MS_MAX,
+        "has": {"fetchCurrencies": False},
         "options": {"recvWindow": RECEIVE_WINDOW_MS},
     }
-    if rest.rstrip("/") != BINANCE_REST:
-        config["urls"] = {"api": _addresses(rest.rstrip("/"))}
-    wire = BinanceWire(config)
-    # ccxt picks its futures error table by the live URL (VENUES: on any other address
-    # 90 codes fall back to one class).
-    wire.exceptions["exact"].update(wire.exceptions["linear"]["exact"])
-    if rest.rstrip("/") != BINANCE_REST:
+    if venue is Venue.BYBIT:
+        # What ccxt would otherwise ask two signed calls for before the first one.
+        config["options"] |= {
+            "enableUnifiedMargin": False,
+            "enableUnifiedAccount": True,
+            "unifiedMarginStatus": 6,
+        }
+    if rest != BINANCE_REST:  # whose wallet endpoints are on a host of their own
+        config["urls"] = {"api": addresses(venue, rest)}
+    wire = _WIRES[venue](config)
+    if venue is Venue.BINANCE:
+        # ccxt picks its futures error table by the live URL (VENUES: on any other
+        # address 90 codes fall back to one class).
+        wire.exceptions["exact"].update(wire.exceptions["linear"]["exact"])
+    if rest != BINANCE_REST:
         _assert_host(wire.urls["api"], rest)
-    return wire
+    return cast("Wire", wire)
 
 
-async def close_wire(wire: BinanceWire) -> None:
+async def close_wire(wire: Wire) -> None:
     """Close the client's connections; closing twice is fine."""
     session, wire.session = wire.session, None
     if session is not None:
         await session.close()
 
 
-def _addresses(rest: str) -> dict[str, Any]:
-    """Return ccxt's whole tree of Binance addresses, every leaf below ``rest``."""
+# -- what went wrong ----------------------------------------------------------------
+
+
+def failure_of(
+    venue: Venue | str, error: Exception, request: str, *, is_sent: bool
+) -> Failure:
+    """Return what is known of a failed request; ccxt's own text holds signatures."""
+    status = getattr(error, "http_status", None)
+    text = str(getattr(error, "venue_text", ""))
+    if status is None:
+        is_timeout = isinstance(error, ccxt.RequestTimeout)
+        cause = error.__cause__ or error
+        text = "no answer in time" if is_timeout else type(cause).__name__
+    return Failure(
+        venue=str(venue),
+        request=request,
+        is_sent=is_sent,
+        status=status,
+        code=getattr(error, "venue_code", None),
+        text=text,
+        delay_ns=getattr(error, "delay_ns", 0),
+    )
+
+
+def _note(
+    error: Exception,
+    status: int,
+    *,
+    headers: Mapping[str, str],
+    response: object,
+    text: str,
+) -> None:
+    noted = cast("Any", error)
+    body: dict[str, Any] = response if isinstance(response, dict) else {}
+    noted.http_status = status
+    noted.venue_code, found = _said(body)
+    noted.venue_text = found or text
+    noted.delay_ns = _delay_ns(headers, body)
+    noted.retry_after = headers.get("Retry-After", "")
+
+
+def _said(body: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Return the code and text of a refusal, in any of the three shapes."""
+    if "retCode" in body:
+        return _whole(body["retCode"]), str(body.get("retMsg", ""))
+    refusal = body.get("error")
+    if isinstance(refusal, dict):
+        data = refusal.get("data")
+        reason = data.get("reason", "") if isinstance(data, dict) else ""
+        text = str(refusal.get("message", ""))
+        return _whole(refusal.get("code")), f"{text}: {reason}" if reason else text
+    return _whole(body.get("code")), str(body.get("msg", ""))
+
+
+def _delay_ns(headers: Mapping[str, str], body: Mapping[str, Any]) -> int:
+    """Return how long the venue asks to wait, 0 where it does not say."""
+    wait = _whole(headers.get("Retry-After"))
+    if wait is not None:
+        return max(0, wait) * NS_PER_SECOND
+    reset_ms = _whole(headers.get("X-Bapi-Limit-Reset-Timestamp"))
+    now_ms = _whole(body.get("time"))  # by the venue's clock, as the reset is
+    if reset_ms is None or now_ms is None:
+        return 0
+    return max(0, reset_ms - now_ms) * NS_PER_MS
+
+
+def _plain(body: object) -> str:
+    """Return the start of a plain answer; pages of a proxy say nothing of use."""
+    text = str(body or "").strip()
+    return "" if text.startswith(("<", "{")) else text.splitlines()[0][:100]
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+# -- where it goes ------------------------------------------------------------------
+
+
+def addresses(venue: Venue, rest: str) -> dict[str, Any]:
+    """
+    Return ccxt's whole tree of a venue's addresses, every leaf below ``rest``.
+
+    Raises
+    ------
+    SettingsError
+        If ``rest`` is no http address.
+    """
     parts = urlsplit(rest)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"venues.binance.rest must be http(s)://host[:port], was {rest!r}"
+        msg = f"venues.{venue}.rest must be http(s)://host[:port], was {rest!r}"
         raise SettingsError(msg)
+    if venue is Venue.BYBIT:
+        return dict.fromkeys(("spot", "futures", "v2", "public", "private"), rest)
+    if venue is Venue.DERIBIT:
+        return {"rest": rest}
     stream = rest.replace("http", "ws", 1)
-    versions = {
-        "sapi": "/sapi/v1",
-        "sapiV2": "/sapi/v2",
-        "sapiV3": "/sapi/v3",
-        "sapiV4": "/sapi/v4",
-        "fapiPublic": "/fapi/v1",
-        "fapiPublicV2": "/fapi/v2",
-        "fapiPublicV3": "/fapi/v3",
-        "fapiPrivate": "/fapi/v1",
-        "fapiPrivateV2": "/fapi/v2",
-        "fapiPrivateV3": "/fapi/v3",
-        "fapiData": "/futures/data",
-        "dapiPublic": "/dapi/v1",
-        "dapiPrivate": "/dapi/v1",
-        "dapiPrivateV2": "/dapi/v2",
-        "dapiData": "/futures/data",
-        "eapiPublic": "/eapi/v1",
-        "eapiPrivate": "/eapi/v1",
-        "papi": "/papi/v1",
-        "papiV2": "/papi/v2",
-        "public": "/api/v3",
-        "private": "/api/v3",
-        "v1": "/api/v1",
-    }
-    tree: dict[str, Any] = {name: rest + path for name, path in versions.items()}
+    tree: dict[str, Any] = {name: rest + path for name, path in _BINANCE.items()}
     # Never dialled here (REST only), but no leaf may point at the live venue.
     tree["ws"] = {"linear": stream + "/ws"}
     return tree
+
+
+_BINANCE: Final = {
+    "sapi": "/sapi/v1",
+    "sapiV2": "/sapi/v2",
+    "sapiV3": "/sapi/v3",
+    "sapiV4": "/sapi/v4",
+    "fapiPublic": "/fapi/v1",
+    "fapiPublicV2": "/fapi/v2",
+    "fapiPublicV3": "/fapi/v3",
+    "fapiPrivate": "/fapi/v1",
+    "fapiPrivateV2": "/fapi/v2",
+    "fapiPrivateV3": "/fapi/v3",
+    "fapiData": "/futures/data",
+    "dapiPublic": "/dapi/v1",
+    "dapiPrivate": "/dapi/v1",
+    "dapiPrivateV2": "/dapi/v2",
+    "dapiData": "/futures/data",
+    "eapiPublic": "/eapi/v1",
+    "eapiPrivate": "/eapi/v1",
+    "papi": "/papi/v1",
+    "papiV2": "/papi/v2",
+    "public": "/api/v3",
+    "private": "/api/v3",
+    "v1": "/api/v1",
+}
 
 
 def _assert_host(tree: object, rest: str) -> None:

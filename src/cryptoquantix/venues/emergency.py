@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import ccxt.async_support as ccxt
 
-from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from cryptoquantix.core.clock import NS_PER_MS, Clock
 from cryptoquantix.core.errors import (
     CredentialsRefused,
     OrderNotFound,
@@ -39,8 +39,19 @@ from cryptoquantix.core.exposure import (
 )
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues import emergency_rows as rows
-from cryptoquantix.venues.ccxt_wire import ATTEMPT, Attempt, close_wire, open_wire
-from cryptoquantix.venues.errors import CODES_CLOCK, Failure, order_error, read_error
+from cryptoquantix.venues.ccxt_wire import (
+    ATTEMPT,
+    Attempt,
+    close_wire,
+    failure_of,
+    open_wire,
+)
+from cryptoquantix.venues.errors import (
+    Failure,
+    is_clock_doubtful,
+    order_error,
+    read_error,
+)
 
 VENUE: Final = "binance"
 WARM_CONNECTIONS: Final = 12
@@ -236,8 +247,8 @@ class BinanceEmergency:
             try:
                 return await self._request(attempt, method, params, request)
             except ccxt.BaseError as error:
-                failure = _failure(error, request, is_sent=attempt.is_sent)
-            if failure.code not in CODES_CLOCK or is_last:
+                failure = failure_of(VENUE, error, request, is_sent=attempt.is_sent)
+            if is_last or not is_clock_doubtful(failure):
                 raise self._error(failure, is_order=is_order) from None
             await self._read_clock()
         raise AssertionError
@@ -266,29 +277,3 @@ class BinanceEmergency:
             msg = f"{error} (key venues.binance.risk.key)"
             return CredentialsRefused(msg, venue=VENUE, request=failure.request)
         return error
-
-
-def _failure(error: Exception, request: str, *, is_sent: bool) -> Failure:
-    """Return what is known of a failed request; ccxt's own text holds signatures."""
-    status = getattr(error, "http_status", None)
-    text = str(getattr(error, "venue_text", ""))
-    if status is None:
-        is_timeout = isinstance(error, ccxt.RequestTimeout)
-        cause = error.__cause__ or error
-        text = "no answer in time" if is_timeout else type(cause).__name__
-    return Failure(
-        venue=VENUE,
-        request=request,
-        is_sent=is_sent,
-        status=status,
-        code=_whole(getattr(error, "venue_code", None)),
-        text=text,
-        delay_ns=(_whole(getattr(error, "retry_after", "")) or 0) * NS_PER_SECOND,
-    )
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
