@@ -215,3 +215,41 @@ def test_after_a_day_of_silence_nothing_is_closed_by_time():
     seam = live_seam()
     assert seam.close_quiet(4, 130 + HOLE_NS + 1) == []
     assert seam.is_over(130 + HOLE_NS + 1)
+
+
+def test_ids_that_rise_by_more_than_one_follow_where_the_feed_says_so():
+    """Bybit's numbers jump; only what the feed did not vouch for is a gap."""
+    ticks = ticks_at(range(0, 600, 7))
+    sparse = [tick._replace(trade_id=tick.trade_id * 65_536) for tick in ticks]
+    plain, told = BarSeam(INTERVAL), BarSeam(INTERVAL)
+    for seam in (plain, told):
+        seam.add(sparse[0], TICK, LOT)
+        while (span := seam.wanted()) is not None:
+            seam.complete(span)
+    out, before = [], sparse[0].trade_id
+    for index, tick in enumerate(sparse[1:], 1):
+        out += told.add(tick, TICK, LOT, before)
+        while (span := told.wanted()) is not None:
+            out += answer(span, sparse[: index + 1])
+            out += told.complete(span)
+        plain.add(tick, TICK, LOT)
+        before = tick.trade_id
+    assert told.gaps == 0
+    assert plain.gaps == len(sparse) - 1
+    expected = bars_of(sparse)[0]
+    assert out == expected[-len(out) :]
+    assert len(out) > 5
+
+
+def test_prints_seen_before_are_dropped_where_a_batch_begins_before_the_last():
+    ticks = ticks_at(range(0, 300, 10))
+    seam = BarSeam(INTERVAL)
+    for tick in ticks[:20]:
+        seam.add(tick, TICK, LOT)
+    gaps, seen = seam.gaps, seam.ticks
+    follows = ticks[9].trade_id
+    for tick in ticks[10:]:  # a feed that was killed sends its last second again
+        seam.add(tick, TICK, LOT, follows)
+        follows = tick.trade_id
+    assert (seam.gaps, seam.duplicates) == (gaps, 10)
+    assert seam.ticks == seen + 10

@@ -21,8 +21,14 @@ class TickBatch(msgspec.Struct, array_like=True, tag="ticks/1", gc=False):
     Trade prints of one instrument that arrived together.
 
     ``ticks`` holds ``(venue_time_ns, price_ticks, size_lots, is_buyer_maker,
-    trade_id)`` in the order of arrival, at least one; ``receipt_time_ns`` is the wall
-    time at which their bytes were read. A consumer finds losses by ``trade_id``.
+    trade_id)`` in the order of the venue, at least one; ``receipt_time_ns`` is the wall
+    time at which their bytes were read.
+
+    Nothing is missing within a batch. ``follows`` is the trade id of the print just
+    before the first one: a consumer whose last id is lower has lost prints, one whose
+    last id is higher has seen some of these. It is -1 where the feed does not know;
+    then only an id one above the last is sure to follow it. (Ids rise with every print,
+    at Binance and Deribit by one, at Bybit by more.)
     """
 
     venue: str
@@ -31,6 +37,7 @@ class TickBatch(msgspec.Struct, array_like=True, tag="ticks/1", gc=False):
     lot_size: str
     receipt_time_ns: int
     ticks: list[tuple[int, int, int, bool, int]]
+    follows: int = -1
 
     def iter_ticks(self) -> list[Tick]:
         """Return the prints as :class:`Tick`."""
@@ -60,6 +67,48 @@ class QuoteMessage(msgspec.Struct, array_like=True, tag="quote/1", gc=False):
         return self.ask_price_ticks * Decimal(self.tick_size)
 
 
+class MarkMessage(msgspec.Struct, array_like=True, tag="mark/1", gc=False):
+    """
+    What positions are valued at, and what they are charged.
+
+    Prices are the venue's decimal text: they need not be whole ticks. ``funding_rate``
+    is the fraction of notional due at ``next_funding_ns`` as it stands now, text too;
+    where funding accrues all the time (Deribit) it is that of eight hours, and
+    ``next_funding_ns`` is 0. What a message of the venue left unchanged is repeated.
+    """
+
+    venue: str
+    name: str
+    receipt_time_ns: int
+    venue_time_ns: int
+    mark_price: str
+    index_price: str
+    funding_rate: str
+    next_funding_ns: int
+
+
+class GapNotice(msgspec.Struct, array_like=True, tag="gap/1", gc=False):
+    """
+    Prints of one instrument that were not streamed.
+
+    ``open``: newer prints are held back while the missing ones are fetched.
+    ``filled``: all ``trades`` of them were published, in order, before newer ones.
+    ``lost``: prints between the two ids are missing from the bus; how many is in
+    ``trades``, -1 where the ids do not tell. Ids are of the last print before the gap
+    (-1: none is known) and the first one after it.
+    """
+
+    venue: str
+    name: str
+    state: str
+    after_id: int
+    before_id: int
+    from_ns: int
+    until_ns: int
+    trades: int
+    noted_ns: int
+
+
 class Target(msgspec.Struct, array_like=True, tag="target/1", frozen=True):
     """
     What a strategy wants after a bar.
@@ -85,7 +134,10 @@ class StreamStatus(msgspec.Struct, array_like=True):
     One instrument's streams, as the feed sees them.
 
     Ages are of the last message, in ns, -1 before the first. ``gaps`` counts jumps
-    in the trade ids, ``trades_missing`` the prints within them, since the start.
+    in the trade ids, ``trades_missing`` the prints within them that could not be
+    fetched afterwards, ``backfilled`` those that were. ``trades_held`` wait for such a
+    fetch. A stream is *proven* once its present subscription has brought data (for
+    trades also: once the venue says there was none to bring).
     """
 
     name: str
@@ -97,6 +149,10 @@ class StreamStatus(msgspec.Struct, array_like=True):
     gaps: int
     trades_missing: int
     duplicates: int
+    trades_held: int = 0
+    backfilled: int = 0
+    is_trade_proven: bool = False
+    is_quote_proven: bool = False
 
 
 class FeedStatus(msgspec.Struct, array_like=True, tag="feed/1"):
@@ -108,7 +164,9 @@ class FeedStatus(msgspec.Struct, array_like=True, tag="feed/1"):
     restarted. ``batches_dropped`` counts what NATS was too slow to take: the prints
     in them are missing from the bus, and their trade ids tell so. ``latency_ns`` is
     the receive time less the venue's event time of the newest message: transport
-    delay plus the difference of the two clocks.
+    delay plus the difference of the two clocks. ``clock_offset_ns`` is the venue's
+    clock less ours, measured by asking, at most ``clock_error_ns`` wrong (-1: not
+    measured yet).
     """
 
     venue: str
@@ -123,6 +181,28 @@ class FeedStatus(msgspec.Struct, array_like=True, tag="feed/1"):
     messages_refused: int
     latency_ns: int
     streams: list[StreamStatus]
+    clock_offset_ns: int = 0
+    clock_error_ns: int = -1
+
+
+class RecorderStatus(msgspec.Struct, array_like=True, tag="recorder/1"):
+    """
+    What the recorder says of itself once a second.
+
+    ``problem`` is empty while everything heard is written; else one sentence (a full
+    disk), and ``ticks_dropped`` counts what was lost to it since the start.
+    ``synced_ns`` is when what was heard last was known to be on disk.
+    """
+
+    time_ns: int
+    build: str
+    instruments: int
+    ticks: int
+    segments: int
+    gaps: int
+    ticks_dropped: int
+    synced_ns: int
+    problem: str
 
 
 class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
@@ -152,7 +232,16 @@ class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
     targets_unpublished: int
 
 
-Message = TickBatch | QuoteMessage | Target | FeedStatus | StrategyStatus
+Message = (
+    TickBatch
+    | QuoteMessage
+    | MarkMessage
+    | GapNotice
+    | Target
+    | FeedStatus
+    | StrategyStatus
+    | RecorderStatus
+)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 

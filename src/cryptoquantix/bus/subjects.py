@@ -10,6 +10,7 @@ from cryptoquantix.core.instrument import InstrumentId, Venue
 
 TARGETS_BUCKET: Final = "targets"
 STRATEGY_STATUS: Final = "strategy"
+RECORDER_STATUS: Final = "recorder"
 
 _TOKEN: Final = re.compile(r"[-/_=a-zA-Z0-9]+")
 
@@ -29,6 +30,16 @@ def ticks(instrument: InstrumentId) -> str:
 def quotes(instrument: InstrumentId) -> str:
     """Return the subject of an instrument's best bid and ask."""
     return f"quotes.{instrument.venue.value}.{instrument.name}"
+
+
+def marks(instrument: InstrumentId) -> str:
+    """Return the subject of an instrument's mark and index price and funding rate."""
+    return f"marks.{instrument.venue.value}.{instrument.name}"
+
+
+def gaps(instrument: InstrumentId) -> str:
+    """Return the subject on which the feed tells of prints it was not sent."""
+    return f"gaps.{instrument.venue.value}.{instrument.name}"
 
 
 def feed(venue: Venue) -> str:

@@ -78,9 +78,17 @@ class BarSeam:
         """Prints dropped because their bar was closed."""
         return self._late + (self._builder.late if self._builder is not None else 0)
 
-    def add(self, tick: Tick, tick_size: Decimal, lot_size: Decimal) -> list[Bar]:
-        """Take the next print; return the bars that it closes, oldest first."""
-        is_next = tick.trade_id == self._trade_id + 1
+    def add(
+        self, tick: Tick, tick_size: Decimal, lot_size: Decimal, follows: int = -1
+    ) -> list[Bar]:
+        """
+        Take the next print; return the bars that it closes, oldest first.
+
+        ``follows`` is the id of the print before it where that is known, else -1:
+        then it follows only an id that is one lower.
+        """
+        last = self._trade_id
+        is_next = tick.trade_id == last + 1 or -1 < follows <= last < tick.trade_id
         if not is_next and self._is_duplicate(tick):
             return []
         self._trade_id = tick.trade_id

@@ -141,11 +141,12 @@ class StrategyRunner:
             self.refused += 1
             return
         self._heard_ns = self._clock.monotonic_ns()
-        add = self.seam.add
+        add, follows = self.seam.add, batch.follows
         for tick in batch.ticks:
-            for bar in add(Tick(*tick), *steps):
+            for bar in add(Tick(*tick), *steps, follows):
                 self._step(bar)
                 self._publish(bar)
+            follows = tick[4]  # nothing is missing within a batch
         if self.seam.wanted() is not None:
             self._wake.set()
 
