@@ -10,6 +10,7 @@ from decimal import Decimal
 from cryptoquantix.core.errors import OrderRefused, VenueUnavailable
 from cryptoquantix.core.exposure import (
     Contract,
+    DeadManSwitch,
     OpenOrder,
     OrderClass,
     Reading,
@@ -64,6 +65,7 @@ class FakeVenue:
         self.entries = ()
         self.equity_second = None
         self.on_close = None
+        self.switch = DeadManSwitch(None, "nothing")
 
     def hold(self, symbol, size, mark=100, entry=100, **contract_fields):
         self.positions[symbol] = held(symbol, size, mark, entry)
@@ -162,6 +164,11 @@ class FakeVenue:
     async def ledger(self, since_ns):
         await self._fault("ledger")
         return tuple(e for e in self.entries if e.time_ns >= since_ns)
+
+    async def dead_man_switch(self):
+        self.reads.append("dead_man_switch")
+        await self._fault("dead_man_switch")
+        return self.switch
 
     async def keep_warm(self):
         await self._fault("keep_warm")

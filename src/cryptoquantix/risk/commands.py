@@ -19,8 +19,8 @@ from cryptoquantix.risk import book as books
 from cryptoquantix.risk import rules
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.permits import Granting
+from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch
-from cryptoquantix.risk.store import SampleRow
 
 LOOP_STALE_NS: Final = 3 * NS_PER_SECOND
 SEQUENCE_MAX: Final = 1 << 62

@@ -24,8 +24,8 @@ from cryptoquantix.risk.jobs import Jobs
 from cryptoquantix.risk.permits import PermitDesk
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.rules import Limits, drawdown
+from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch, locked, tripped
-from cryptoquantix.risk.store import SampleRow
 from cryptoquantix.risk.watch import Sight, Watch
 from cryptoquantix.risk.window import WINDOW_NS, HighWaterMark
 

@@ -1,92 +1,44 @@
 """
 The daemon's own memory: latch, samples, audit and alarms in one SQLite file.
 
-Every write is durable when it returns (WAL, ``synchronous=FULL``). What cannot be read
-back as it was written is set aside under a new name, never repaired and never deleted.
-All calls block: the daemon makes them from its one store thread (``durable.py``).
+Every write is durable when it returns. What cannot be read back as it was written is
+set aside under a new name, never repaired and never deleted. A start checks what it
+goes on from: the latch, the book, the last checkpoint and everything after it;
+``cqx risk audit --verify`` checks the rest. All calls block: the daemon makes them from
+its one store thread (``durable.py``).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self
 
-from cryptoquantix.control.status import Alarm, Sample
+from cryptoquantix.control.status import Alarm, AuditEntry, DrillResult, Sample
 from cryptoquantix.core.errors import SettingsError, StateCorrupt
+from cryptoquantix.risk import audit, samples, schema
+from cryptoquantix.risk.checkpoint import Checkpoint
+from cryptoquantix.risk.readings import Block, ReadingsLog
+from cryptoquantix.risk.samples import SAMPLES_KEPT_NS, SampleRow
 from cryptoquantix.risk.state import Latch, digest, locked
 
-SCHEMA_VERSION: Final = 1
-SAMPLES_KEPT_NS: Final = 26 * 3_600 * 1_000_000_000
-SAMPLES_LISTED_MAX: Final = 10_000
 ALARMS_LISTED_MAX: Final = 100
-GENESIS: Final = "0" * 64
-# What SQLite says of the disk, the machine or other programs: it passes.
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-# Of these, a page that the disk does not give back is as good as lost.
-_UNREADABLE: Final = frozenset(
-    {
-        sqlite3.SQLITE_IOERR_READ,
-        sqlite3.SQLITE_IOERR_SHORT_READ,
-        sqlite3.SQLITE_IOERR_CORRUPTFS,
-    }
-)
-
-_SCHEMA: Final = """
-CREATE TABLE latch (
-  id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL,
-  content TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE book (
-  id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL,
-  content TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE samples (
-  sequence INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, complete INTEGER NOT NULL,
-  value TEXT, equity TEXT, high_water_mark TEXT, drawdown TEXT,
-  checksum INTEGER NOT NULL);
-CREATE INDEX samples_by_time ON samples (time_ns);
-CREATE TABLE audit (
-  sequence INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEXT NOT NULL,
-  content TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TRIGGER audit_keeps BEFORE DELETE ON audit
-  BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-CREATE TRIGGER audit_stands BEFORE UPDATE ON audit
-  BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-CREATE TABLE alarms (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL,
-  severity TEXT NOT NULL, text TEXT NOT NULL, acknowledged_ns INTEGER);
-"""
+DRILLS_LISTED_MAX: Final = 100
+BLOCK_KIND: Final = "readings"
+DRILL_KIND: Final = "drill"
+_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One second: ``value`` is the unit value, ``None`` without a baseline."""
-
-    time_ns: int
-    is_complete: bool
-    value: Decimal | None = None
-    equity: Decimal | None = None
-    high_water_mark: Decimal | None = None
-    drawdown: Decimal | None = None
+class StoreUnavailable(SettingsError):  # noqa: N818 - it names a state
+    """The disk lets nobody open the store now; what it holds is not lost."""
 
 
 class RiskStore:
@@ -94,17 +46,25 @@ class RiskStore:
     One open store, held by one process.
 
     ``sequence`` is the number of the newest entry; every entry takes the next one, so
-    whoever has seen a higher number has seen a store that knew more.
+    whoever has seen a higher number has seen a store that knew more. ``is_volatile``
+    is a store in memory, of a daemon that has no disk.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, lock: int, latch: Latch, sequence: int
+        self,
+        connection: sqlite3.Connection,
+        lock: int | None,
+        latch: Latch,
+        *,
+        readings: ReadingsLog | None = None,
     ) -> None:
         self._connection = connection
         self._lock = lock
         self._latch = latch
-        self._sequence = sequence
-        self._audit_digest = _last_audit_digest(connection)
+        self._sequence = _newest_sequence(connection)
+        self._audit_digest = audit.newest_digest(connection)
+        self.readings = readings
+        self.is_volatile = lock is None
 
     @classmethod
     def open(cls, path: Path, *, now_ns: int) -> Self:
@@ -113,39 +73,49 @@ class RiskStore:
 
         Raises
         ------
-        SettingsError
-            If another daemon holds the store, or its folder cannot be written, or
-            the disk (full, say) lets nobody open it. It is left as it is then: a
+        StoreUnavailable
+            If the disk (full, say) lets nobody open it. It is left as it is then: a
             latch that cannot be read now is not a latch that was lost.
+        SettingsError
+            If another daemon holds the store, or its folder cannot be written.
         """
+        lock = _locked(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            msg = f"the risk store {path} cannot be opened: {error.strerror}"
-            raise SettingsError(msg) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            msg = f"another risk daemon holds the store {path}"
-            raise SettingsError(msg) from None
-        try:
-            return cls._opened_or_replaced(path, lock, now_ns)
+            store = cls._opened_or_replaced(path, lock, now_ns)
+            store.readings = store.open_readings(path)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
             msg = (
                 f"the risk store {path} cannot be opened: {error}; it is left as it "
                 f"is (is the disk full, or another program at it?)"
             )
-            raise SettingsError(msg) from None
+            raise StoreUnavailable(msg) from None
+        return store
+
+    @classmethod
+    def in_memory(cls, path: Path, *, now_ns: int, why: str) -> Self:
+        """
+        Return a store without a disk, with all that can be read of the one at ``path``.
+
+        What cannot be read is not believed to be empty: such a store is LOCKED.
+        """
+        try:
+            connection = schema.rescued(path)
+            schema.check_pages(connection)
+            latch = _checked(connection)
+        except (sqlite3.Error, StateCorrupt, OSError) as error:
+            reason = f"the store can be neither written nor read ({why}; {error})"
+            latch = locked(reason, since_ns=now_ns)
+            connection = schema.connect(":memory:")
+            return cls._filled(connection, None, latch, now_ns)
+        return cls(connection, None, latch)
 
     @classmethod
     def _opened_or_replaced(cls, path: Path, lock: int, now_ns: int) -> Self:
         try:
             return cls._opened(path, lock, now_ns)
         except (sqlite3.Error, StateCorrupt) as error:
-            if isinstance(error, sqlite3.Error) and not _is_damage(error):
+            if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
                 raise
             aside = _set_aside(path, now_ns)
             reason = f"the store was corrupt ({error}); it is kept as {aside.name}"
@@ -156,11 +126,10 @@ class RiskStore:
         if not path.exists():
             reason = "first start, or the store was lost"
             return cls._created(path, lock, now_ns, reason, is_corrupt=False)
-        connection = _connect(path)
+        connection = schema.connect(path)
         try:
-            latch = _checked_latch(connection)
-            _check_records(connection)
-            return cls(connection, lock, latch, _newest_sequence(connection))
+            schema.check_pages(connection)
+            return cls(connection, lock, _checked(connection))
         except BaseException:
             connection.close()
             raise
@@ -170,17 +139,28 @@ class RiskStore:
         cls, path: Path, lock: int, now_ns: int, reason: str, *, is_corrupt: bool
     ) -> Self:
         latch = locked(reason, since_ns=now_ns, is_store_corrupt=is_corrupt)
-        connection = _connect(path)
+        connection = schema.connect(path)
+        path.chmod(0o600)
+        return cls._filled(connection, lock, latch, now_ns)
+
+    @classmethod
+    def _filled(
+        cls, connection: sqlite3.Connection, lock: int | None, latch: Latch, now_ns: int
+    ) -> Self:
         content = latch.to_json()
         row = (content, digest("latch", content))
-        connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+        schema.create(connection)
         connection.execute("INSERT INTO latch VALUES (1, 1, ?, ?)", row)
-        path.chmod(0o600)
-        store = cls(connection, lock, latch, 1)
-        store.record(now_ns, "created", {"reason": reason})
+        store = cls(connection, lock, latch)
+        store.record(now_ns, "created", {"reason": latch.reason})
         return store
+
+    def open_readings(self, path: Path) -> ReadingsLog:
+        """Open the file of readings beside the store at ``path``."""
+        found = audit.newest_of_kind(self._connection, BLOCK_KIND)
+        newest = None if found is None else Block(**json.loads(found.content))
+        beside = path.with_name("readings.sqlite")
+        return ReadingsLog.open(beside, newest, audit.GENESIS)
 
     @property
     def sequence(self) -> int:
@@ -200,9 +180,12 @@ class RiskStore:
 
         The entry is numbered above ``sequence_floor``: what others have seen.
         """
+        is_change = latch.state is not self._latch.state
         with self._transaction(max(sequence_floor, self._sequence) + 1) as number:
             chained = self._put_latch(number, latch, now_ns, cause)
         self._latch, self._audit_digest = latch, chained
+        if is_change:
+            self._keep_around(now_ns)
 
     def write_baseline(
         self,
@@ -220,9 +203,10 @@ class RiskStore:
         """
         with self._transaction(max(sequence_floor, self._sequence) + 1) as number:
             latch = replace(latch, baseline_sequence=number)
-            self._put_sample(number, row, book)
+            self._put_second(number, row, book)
             chained = self._put_latch(number, latch, row.time_ns, cause)
         self._latch, self._audit_digest = latch, chained
+        self._keep_around(row.time_ns)
         return latch
 
     def _put_latch(self, number: int, latch: Latch, now_ns: int, cause: str) -> str:
@@ -234,6 +218,10 @@ class RiskStore:
         entry = {"cause": cause, "latch": json.loads(content)}
         return self._append(number, now_ns, "latch", entry)
 
+    def _keep_around(self, now_ns: int) -> None:
+        if self.readings is not None:
+            self.readings.keep_around(now_ns)
+
     def record(self, now_ns: int, kind: str, entry: dict[str, object]) -> None:
         """Append one entry to the audit log."""
         with self._transaction() as number:
@@ -243,39 +231,81 @@ class RiskStore:
     def _append(
         self, number: int, now_ns: int, kind: str, entry: dict[str, object]
     ) -> str:
-        content = json.dumps(entry, sort_keys=True, default=str)
-        fields = (str(number), str(now_ns), kind, content)
-        chained = digest(self._audit_digest, *fields)
-        self._connection.execute(
-            "INSERT INTO audit VALUES (?, ?, ?, ?, ?)",
-            (number, now_ns, kind, content, chained),
+        return audit.append(
+            self._connection,
+            self._audit_digest,
+            number=number,
+            now_ns=now_ns,
+            kind=kind,
+            entry=entry,
         )
-        return chained
 
-    def add_sample(self, row: SampleRow, book: str) -> None:
-        """Write one second, with the book as it stands after it."""
+    def add_sample(self, row: SampleRow, book: str, readings: str = "") -> None:
+        """Write one second, with the book as it stands after it, and its readings."""
         with self._transaction() as number:
-            self._put_sample(number, row, book)
+            self._put_second(number, row, book)
+        if readings and self.readings is not None:
+            self._add_readings(self.readings, row.time_ns, readings)
 
-    def _put_sample(self, number: int, row: SampleRow, book: str) -> None:
-        texts = [
-            None if value is None else f"{value:f}"
-            for value in (row.value, row.equity, row.high_water_mark, row.drawdown)
-        ]
-        fields = (number, row.time_ns, int(row.is_complete), *texts)
-        self._connection.execute(
-            "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*fields, _checksum(fields)),
+    def _add_readings(self, log: ReadingsLog, time_ns: int, text: str) -> None:
+        """Write one second of readings; chain and checkpoint a finished block."""
+        finished = log.finished(time_ns)
+        if finished is not None:
+            with self._transaction() as number:
+                entry: dict[str, object] = asdict(finished)
+                chained = self._append(number, time_ns, BLOCK_KIND, entry)
+                self._checkpoint(number, chained, time_ns)
+            self._audit_digest = chained
+            log.begin_next(time_ns)
+        log.add(time_ns, text)
+
+    def _checkpoint(self, number: int, chained: str, now_ns: int) -> None:
+        """Note what is checked so far: the chain's end, and the peaks of the window."""
+        found = self._peaks()
+        since_ns = now_ns - SAMPLES_KEPT_NS
+        checkpoint = Checkpoint(
+            audit_sequence=number,
+            audit_digest=chained,
+            sample_sequence=found[-1][0] if found else 0,
+            peaks=tuple(peak for peak in found if peak[1] > since_ns),
         )
+        checkpoint.put(self._connection, number)
+
+    def _peaks(self) -> list[samples.Peak]:
+        """Return what the window's peak can be, from the checkpoint on."""
+        checkpoint = Checkpoint.read(self._connection)
+        newer = samples.peaks(self._connection, checkpoint.sample_sequence)
+        return samples.condensed([*checkpoint.peaks, *newer])
+
+    def _put_second(self, number: int, row: SampleRow, book: str) -> None:
+        samples.put(self._connection, number, row)
         self._connection.execute(
             "INSERT INTO book VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
             "sequence = excluded.sequence, content = excluded.content, "
             "digest = excluded.digest",
             (number, book, digest("book", book)),
         )
-        self._connection.execute(
-            "DELETE FROM samples WHERE time_ns < ?", (row.time_ns - SAMPLES_KEPT_NS,)
-        )
+
+    def adopt(self, other: RiskStore, latch: Latch, now_ns: int, why: str) -> None:
+        """
+        Take over what a daemon without a disk has learned: latch, book, peaks, alarms.
+
+        ``other`` is its store in memory, ``latch`` what it stands at now.
+        """
+        found, book = other._peaks(), other.book()
+        floor = max(self._sequence, other.sequence) + 1
+        with self._transaction(floor) as number:
+            chained = self._put_latch(number, latch, now_ns, why)
+            if book is not None:
+                self._put_second(number, SampleRow(now_ns, is_complete=False), book)
+            peaks = tuple((number, time_ns, value) for _, time_ns, value in found)
+            Checkpoint(number, chained, number, peaks).put(self._connection, number)
+            for alarm in other.alarms():
+                self._connection.execute(
+                    "INSERT INTO alarms (time_ns, severity, text) VALUES (?, ?, ?)",
+                    (alarm.time_ns, alarm.severity, alarm.text),
+                )
+        self._latch, self._audit_digest = latch, chained
 
     def book(self) -> str | None:
         """Return the book as last written, ``None`` before the first."""
@@ -283,25 +313,33 @@ class RiskStore:
         return None if found is None else str(found[0])
 
     def values(self, since_ns: int, baseline: int) -> list[tuple[int, Decimal]]:
-        """Return (time_ns, unit value) of complete samples, oldest first."""
-        rows = self._connection.execute(
-            "SELECT time_ns, value FROM samples WHERE time_ns > ? AND sequence >= ? "
-            "AND complete = 1 AND value IS NOT NULL ORDER BY sequence",
-            (since_ns, baseline),
-        )
-        return [(time_ns, Decimal(value)) for time_ns, value in rows]
+        """
+        Return (time_ns, unit value) of what can still be the peak, oldest first.
+
+        Only samples after ``since_ns`` and from entry ``baseline`` on; the newest is
+        always among them.
+        """
+        return [
+            (time_ns, value)
+            for number, time_ns, value in self._peaks()
+            if time_ns > since_ns and number >= baseline
+        ]
 
     def samples(self, after_ns: int, limit: int) -> list[Sample]:
         """Return at most ``limit`` samples after ``after_ns``, oldest first."""
-        rows = self._connection.execute(
-            "SELECT time_ns, equity, high_water_mark, drawdown, complete FROM samples "
-            "WHERE time_ns > ? ORDER BY time_ns LIMIT ?",
-            (after_ns, min(limit, SAMPLES_LISTED_MAX)),
-        )
-        return [
-            Sample(time_ns, equity, peak, fraction, bool(complete))
-            for time_ns, equity, peak, fraction, complete in rows
-        ]
+        return samples.listed(self._connection, after_ns, limit)
+
+    def audit_entries(self, after: int, limit: int) -> list[AuditEntry]:
+        """Return at most ``limit`` entries numbered above ``after``, oldest first."""
+        return audit.entries(self._connection, after, limit)
+
+    def drills(self) -> list[DrillResult]:
+        """Return the newest result of each drill, newest first."""
+        found: dict[str, DrillResult] = {}
+        for entry in audit.of_kind(self._connection, DRILL_KIND, DRILLS_LISTED_MAX):
+            result = DrillResult(**json.loads(entry.content))
+            found.setdefault(result.drill, result)
+        return list(found.values())
 
     def queue_alarm(self, now_ns: int, severity: str, text: str) -> None:
         """Queue one alarm for delivery by another process."""
@@ -346,20 +384,15 @@ class RiskStore:
         StateCorrupt
             At the first entry that is not what was written.
         """
-        chained, count = GENESIS, 0
-        rows = self._connection.execute("SELECT * FROM audit ORDER BY sequence")
-        for number, time_ns, kind, content, found in rows:
-            chained = digest(chained, str(number), str(time_ns), kind, content)
-            if chained != found:
-                msg = f"entry {number} of the audit log is not what was written"
-                raise StateCorrupt(msg)
-            count += 1
-        return count
+        return audit.check(self._connection)
 
     def close(self) -> None:
         """Close the file and let another daemon have it."""
+        if self.readings is not None:
+            self.readings.close()
         self._connection.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
     @contextmanager
     def _transaction(self, number: int | None = None) -> Iterator[int]:
@@ -376,56 +409,38 @@ class RiskStore:
         self._sequence = number
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the file itself is the matter, and not the disk or a lock."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    return code in _UNREADABLE or code & 0xFF not in _PASSING
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=1.0
-    )
+def _locked(path: Path) -> int:
+    """Return the descriptor of the lock that one daemon at a time holds."""
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        msg = f"the risk store {path} cannot be opened: {error.strerror}"
+        kind = StoreUnavailable if error.errno in _DISK_ERRORS else SettingsError
+        raise kind(msg) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        msg = f"another risk daemon holds the store {path}"
+        raise SettingsError(msg) from None
+    return lock
 
 
-def _checked_latch(connection: sqlite3.Connection) -> Latch:
-    """Return the latch of a store whose every page and record is as written."""
-    verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    if verdict != "ok":
-        msg = f"integrity check: {str(verdict).splitlines()[0]}"
-        raise StateCorrupt(msg)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
-        msg = f"schema version {version}, expected {SCHEMA_VERSION}"
-        raise StateCorrupt(msg)
+def _checked(connection: sqlite3.Connection) -> Latch:
+    """Return the latch of a store that is as written, as far as a start needs it."""
     row = connection.execute("SELECT content, digest FROM latch").fetchone()
     if row is None or digest("latch", row[0]) != row[1]:
         msg = "the latch is not what was written"
         raise StateCorrupt(msg)
-    return Latch.from_json(row[0])
-
-
-def _check_records(connection: sqlite3.Connection) -> None:
-    """Raise ``StateCorrupt`` when a record is not what was written."""
     book = connection.execute("SELECT content, digest FROM book").fetchone()
     if book is not None and digest("book", book[0]) != book[1]:
         msg = "the book is not what was written"
         raise StateCorrupt(msg)
-    for row in connection.execute("SELECT * FROM samples"):
-        if _checksum(row[:-1]) != row[-1]:
-            msg = f"sample {row[0]} is not what was written"
-            raise StateCorrupt(msg)
-
-
-def _checksum(fields: tuple[object, ...]) -> int:
-    return zlib.crc32(repr(fields).encode())
+    checkpoint = Checkpoint.read(connection)
+    audit.check(connection, checkpoint.audit_sequence, checkpoint.audit_digest)
+    samples.check(connection, checkpoint.sample_sequence)
+    return Latch.from_json(row[0])
 
 
 def _newest_sequence(connection: sqlite3.Connection) -> int:
@@ -435,13 +450,6 @@ def _newest_sequence(connection: sqlite3.Connection) -> int:
         "(SELECT sequence FROM latch))"
     ).fetchone()
     return int(row[0])
-
-
-def _last_audit_digest(connection: sqlite3.Connection) -> str:
-    row = connection.execute(
-        "SELECT digest FROM audit ORDER BY sequence DESC LIMIT 1"
-    ).fetchone()
-    return GENESIS if row is None else str(row[0])
 
 
 def _set_aside(path: Path, now_ns: int) -> Path:
