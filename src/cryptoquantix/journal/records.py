@@ -3,7 +3,7 @@ What the journal keeps, each record a struct; it reads and writes nothing.
 
 Prices and fees are kept as decimal text, sizes as lots with the lot size beside them,
 so that a record says what happened without any other file. Fields are added at the
-end with a default; ``SCHEMA_VERSION`` rises when a record changes its meaning.
+end with a default, together with a version of the schema (``migrations``).
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from cryptoquantix.core.order import (
     TimeInForce,
 )
 
-SCHEMA_VERSION: Final = 1
-
 INCREASE: Final = "increase"
 REDUCTION: Final = "reduction"
 
@@ -35,7 +33,9 @@ class OrderRecord(msgspec.Struct, frozen=True):
     One order, as decided: written before it is sent and never changed.
 
     ``target`` and ``reference_price`` are what it was decided from, ``wanted_lots``
-    and ``held_lots`` the signed positions between which it moves.
+    and ``held_lots`` the signed positions between which it moves. ``shares`` says
+    whose order it is where several strategies trade the instrument (see
+    :mod:`cryptoquantix.orders.attribution`), ``style`` how it is worked.
     """
 
     client_order_id: str
@@ -57,6 +57,8 @@ class OrderRecord(msgspec.Struct, frozen=True):
     held_lots: int
     created_ns: int
     build: str
+    shares: str = ""
+    style: str = "market"
 
     @property
     def is_increase(self) -> bool:
@@ -104,7 +106,8 @@ class FillRecord(msgspec.Struct, frozen=True):
     One execution on the account, kept once by (instrument, trade id).
 
     ``client_order_id`` is empty where the order was not of this journal: the daemon's
-    closes and orders by hand are fills of the same account.
+    closes and orders by hand are fills of the same account. ``settlement`` is what
+    profit is in, empty in records of version 1 (where it is the fee's currency).
     """
 
     instrument: str
@@ -119,6 +122,8 @@ class FillRecord(msgspec.Struct, frozen=True):
     fee_currency: str
     venue_time_ns: int
     recorded_ns: int
+    settlement: str = ""
+    is_inverse: bool = False
 
     def fill(self) -> Fill:
         """Return it in the vocabulary of the ledger."""
@@ -133,6 +138,21 @@ class FillRecord(msgspec.Struct, frozen=True):
             fee_currency=self.fee_currency,
             venue_time_ns=self.venue_time_ns,
         )
+
+
+class FlowRecord(msgspec.Struct, frozen=True):
+    """
+    Funding of an instrument, kept once by (instrument, flow id).
+
+    ``amount`` is positive where received, in ``currency``.
+    """
+
+    instrument: str
+    flow_id: str
+    amount: str
+    currency: str
+    venue_time_ns: int
+    recorded_ns: int
 
 
 class Baseline(msgspec.Struct, frozen=True):

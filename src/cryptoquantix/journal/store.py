@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,91 +23,23 @@ from cryptoquantix.core.errors import JournalError, SettingsError, StateCorrupt
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.records import (
-    SCHEMA_VERSION,
     Baseline,
     FillRecord,
+    FlowRecord,
     OrderNote,
     OrderRecord,
     OrderStanding,
     Report,
 )
-
-_META: Final = sa.MetaData()
-_TEXT, _INT, _REAL = sa.Text, sa.BigInteger, sa.Float
-
-orders: Final = sa.Table(
-    "orders",
-    _META,
-    sa.Column("client_order_id", _TEXT, primary_key=True),
-    sa.Column("account", _TEXT, nullable=False),
-    sa.Column("strategy", _TEXT, nullable=False),
-    sa.Column("instrument", _TEXT, nullable=False),
-    sa.Column("bar_ns", _INT, nullable=False),
-    sa.Column("attempt", _INT, nullable=False),
-    sa.Column("kind", _TEXT, nullable=False),
-    sa.Column("side", _TEXT, nullable=False),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("type", _TEXT, nullable=False),
-    sa.Column("price_ticks", _INT),
-    sa.Column("time_in_force", _TEXT, nullable=False),
-    sa.Column("lot_size", _TEXT, nullable=False),
-    sa.Column("target", _REAL, nullable=False),
-    sa.Column("reference_price", _TEXT, nullable=False),
-    sa.Column("wanted_lots", _INT, nullable=False),
-    sa.Column("held_lots", _INT, nullable=False),
-    sa.Column("created_ns", _INT, nullable=False),
-    sa.Column("build", _TEXT, nullable=False),
-    sa.Column("state", _TEXT, nullable=False, index=True),
-    sa.Column("filled_lots", _INT, nullable=False, server_default="0"),
-    sa.Column("venue_order_id", _TEXT, nullable=False, server_default="", index=True),
-    sa.Column("updated_ns", _INT, nullable=False),
-    sa.UniqueConstraint("account", "strategy", "instrument", "bar_ns", "attempt"),
-    sqlite_with_rowid=True,
-)
-order_events: Final = sa.Table(
-    "order_events",
-    _META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("client_order_id", sa.ForeignKey("orders.client_order_id"), index=True),
-    sa.Column("time_ns", _INT, nullable=False),
-    sa.Column("event", _TEXT, nullable=False),
-    sa.Column("state", _TEXT, nullable=False),
-    sa.Column("detail", _TEXT, nullable=False),
-)
-fills: Final = sa.Table(
-    "fills",
-    _META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("instrument", _TEXT, nullable=False),
-    sa.Column("trade_id", _TEXT, nullable=False),
-    sa.Column("venue_order_id", _TEXT, nullable=False),
-    sa.Column("client_order_id", _TEXT, nullable=False, index=True),
-    sa.Column("side", _TEXT, nullable=False),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("lot_size", _TEXT, nullable=False),
-    sa.Column("price", _TEXT, nullable=False),
-    sa.Column("fee", _TEXT, nullable=False),
-    sa.Column("fee_currency", _TEXT, nullable=False),
-    sa.Column("venue_time_ns", _INT, nullable=False),
-    sa.Column("recorded_ns", _INT, nullable=False),
-    sa.UniqueConstraint("instrument", "trade_id"),
-)
-baselines: Final = sa.Table(
-    "baselines",
-    _META,
-    sa.Column("instrument", _TEXT, primary_key=True),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("trade_id", _TEXT, nullable=False),
-    sa.Column("time_ns", _INT, nullable=False),
-)
-reports: Final = sa.Table(
-    "reports",
-    _META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("time_ns", _INT, nullable=False),
-    sa.Column("kind", _TEXT, nullable=False),
-    sa.Column("subject", _TEXT, nullable=False),
-    sa.Column("text", _TEXT, nullable=False),
+from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
+from cryptoquantix.journal.tables import (
+    baselines,
+    changes,
+    fills,
+    flows,
+    order_events,
+    orders,
+    reports,
 )
 
 
@@ -135,7 +67,7 @@ class Journal:
             self.close()
             msg = f"the journal {path} cannot be read: {error.orig}"
             raise StateCorrupt(msg) from None
-        except StateCorrupt:
+        except BaseException:
             self.close()
             raise
 
@@ -169,23 +101,25 @@ class Journal:
             "updated_ns": record.created_ns,
         }
         with self._writing(f"order {record.client_order_id}") as connection:
-            connection.execute(sa.insert(orders), _plain(values))
+            _insert(connection, orders, values)
 
     def record_note(self, note: OrderNote) -> None:
         """Write what was learned about an order, and its state after it."""
-        changes: dict[str, Any] = {"state": note.state, "updated_ns": note.time_ns}
+        after: dict[str, Any] = {"state": note.state, "updated_ns": note.time_ns}
         if note.filled_lots is not None:
-            changes["filled_lots"] = note.filled_lots
+            after["filled_lots"] = note.filled_lots
         if note.venue_order_id is not None:
-            changes["venue_order_id"] = note.venue_order_id
+            after["venue_order_id"] = note.venue_order_id
         event = {name: getattr(note, name) for name in _EVENT_COLUMNS}
         with self._writing(f"{note.event} of {note.client_order_id}") as connection:
-            connection.execute(sa.insert(order_events), _plain(event))
-            connection.execute(
+            _insert(connection, order_events, event)
+            statement = (
                 sa.update(orders)
                 .where(orders.c.client_order_id == note.client_order_id)
-                .values(_plain(changes))
+                .values(_plain(after))
+                .returning(*orders.c)
             )
+            _tell(connection, orders, connection.execute(statement).mappings().one())
 
     def record_fills(self, records: Sequence[FillRecord]) -> list[FillRecord]:
         """Write the fills that are not there yet; return those, in their order."""
@@ -193,26 +127,27 @@ class Journal:
         if not records:
             return new
         with self._writing(f"{len(records)} fills") as connection:
-            for record in records:
-                statement = sa.insert(fills).prefix_with("OR IGNORE")
-                values = _plain(msgspec.structs.asdict(record))
-                if connection.execute(statement, values).rowcount:
-                    new.append(record)
+            new += [r for r in records if _insert_once(connection, fills, r)]
+        return new
+
+    def record_flows(self, records: Sequence[FlowRecord]) -> list[FlowRecord]:
+        """Write the funding that is not there yet; return that, in its order."""
+        new: list[FlowRecord] = []
+        if not records:
+            return new
+        with self._writing(f"{len(records)} fundings") as connection:
+            new += [r for r in records if _insert_once(connection, flows, r)]
         return new
 
     def record_baseline(self, baseline: Baseline) -> None:
         """Write what an instrument held when the journal first met it, once."""
         with self._writing(f"baseline of {baseline.instrument}") as connection:
-            connection.execute(
-                sa.insert(baselines), _plain(msgspec.structs.asdict(baseline))
-            )
+            _insert(connection, baselines, msgspec.structs.asdict(baseline))
 
     def record_report(self, report: Report) -> None:
         """Write something a person should know."""
         with self._writing(f"report {report.kind}") as connection:
-            connection.execute(
-                sa.insert(reports), _plain(msgspec.structs.asdict(report))
-            )
+            _insert(connection, reports, msgspec.structs.asdict(report))
 
     # -- queries ----------------------------------------------------------------
 
@@ -264,6 +199,28 @@ class Journal:
             fills.c.instrument == str(instrument)
         )
         return int(self._rows(query)[0][0])
+
+    def last_flow_ns(self, venue: str) -> int:
+        """Return the venue's time of the newest funding journalled, or 0."""
+        query = sa.select(sa.func.coalesce(sa.func.max(flows.c.venue_time_ns), 0))
+        query = query.where(flows.c.instrument.startswith(f"{venue}:"))
+        return int(self._rows(query)[0][0])
+
+    def first_baseline_ns(self, venue: str) -> int:
+        """Return when this journal first met an instrument of a venue, or 0."""
+        query = sa.select(sa.func.coalesce(sa.func.min(baselines.c.time_ns), 0))
+        query = query.where(baselines.c.instrument.startswith(f"{venue}:"))
+        return int(self._rows(query)[0][0])
+
+    def iter_orders(self) -> Iterator[OrderStanding]:
+        """Yield every order, oldest first."""
+        yield from self._standings(sa.true())
+
+    def iter_flows(self) -> Iterator[FlowRecord]:
+        """Yield funding in the order it was journalled."""
+        query = _select(flows, FlowRecord).order_by(flows.c.sequence)
+        for row in self._rows(query):
+            yield _struct(row, FlowRecord)
 
     def last_trade_id(self, instrument: InstrumentId) -> str:
         """Return the id of the newest journalled fill, or an empty string."""
@@ -327,20 +284,49 @@ class Journal:
     def _check(self) -> None:
         execute = self._connection.exec_driver_sql
         version = execute("PRAGMA user_version").scalar_one()
-        if version not in {0, SCHEMA_VERSION}:
+        if version > SCHEMA_VERSION:
             msg = (
                 f"the journal {self.path} is of version {version}, "
-                f"this build reads {SCHEMA_VERSION}"
+                f"this build reads up to {SCHEMA_VERSION}"
             )
             raise StateCorrupt(msg)
         found = execute("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":
             msg = f"the journal {self.path} is damaged: {found}"
             raise StateCorrupt(msg)
-        if version == 0:
-            _META.create_all(self._connection)
+        if version < SCHEMA_VERSION:
+            # Asked for in words: the driver begins no transaction before a table is
+            # made, and one killed between two tables would leave a journal of none.
+            self._connection.commit()
+            execute("BEGIN IMMEDIATE")
+            upgrade(self._connection, version)
             execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._connection.commit()
+
+
+def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
+    statement = sa.insert(table).returning(*table.c)
+    row = connection.execute(statement, _plain(values)).mappings().one()
+    _tell(connection, table, row)
+
+
+def _insert_once(
+    connection: sa.Connection, table: sa.Table, record: msgspec.Struct
+) -> bool:
+    """Write a record where none of its key is there; return whether it was new."""
+    statement = sa.insert(table).prefix_with("OR IGNORE").returning(*table.c)
+    values = _plain(msgspec.structs.asdict(record))
+    row = connection.execute(statement, values).mappings().one_or_none()
+    if row is not None:
+        _tell(connection, table, row)
+    return row is not None
+
+
+def _tell(connection: sa.Connection, table: sa.Table, row: Mapping[Any, Any]) -> None:
+    """Write down how a row now reads, in the same transaction: the mirror's input."""
+    text = msgspec.json.encode(dict(row)).decode()
+    values = {"table_name": table.name, "row": text}
+    connection.execute(sa.insert(changes), values)
 
 
 _EVENT_COLUMNS: Final = ("client_order_id", "time_ns", "event", "state", "detail")
