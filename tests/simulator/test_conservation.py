@@ -443,7 +443,8 @@ class Venue:
         [position] = held
         sign = 1 if position.lots > 0 else -1
         rest = owner.wallets[coin] + position.accrued()
-        assert rest + position.unrealized(order.price_ticks) >= -1
+        if sign > 0 or order.price_ticks > 1:  # there is no price below a tick
+            assert rest + position.unrealized(order.price_ticks) >= -1
         worse = order.price_ticks - sign
         if 1 < worse < 10**17:
             assert rest + position.unrealized(worse) <= 1
