@@ -509,6 +509,12 @@ def simulate(
     tls_folder: Annotated[
         Path, typer.Option(help="Folder of the TLS port's certificates.")
     ] = Path("var/simulator-tls"),
+    delay_ms: Annotated[
+        str, typer.Option(help="How late WebSockets speak: LOW-HIGH, 0 for none.")
+    ] = "1-5",
+    symbols_count: Annotated[
+        int, typer.Option(help="Generate so many instruments, named ones first.")
+    ] = 0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -544,6 +550,8 @@ def simulate(
         state=state,
         tls_port=tls_port,
         tls_folder=tls_folder,
+        delay_ms=delay_ms,
+        symbols_count=symbols_count,
     )
     run(options, as_json=as_json)
 

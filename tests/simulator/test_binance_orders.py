@@ -178,7 +178,6 @@ def test_public_weights(venue, path, query, weight):
         ("GET", "/fapi/v1/openOrders", "", 40),
         ("GET", "/fapi/v1/income", "", 30),
         ("POST", "/fapi/v1/order", f"{LIMIT}&side=BUY&price=58000", 0),
-        ("GET", "/sapi/v1/account/apiRestrictions", "", 0),
     ],
 )
 def test_private_weights(venue, method, path, text, weight):
@@ -187,6 +186,31 @@ def test_private_weights(venue, method, path, text, weight):
     assert response.headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
     orders = response.headers.get("X-MBX-ORDER-COUNT-10S")
     assert orders == ("1" if path == "/fapi/v1/order" else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "weights", "who"),
+    [
+        ("account/apiRestrictions", "", range(1, 4), "IP"),
+        ("capital/config/getall", "", range(10, 40, 10), "IP"),
+        ("capital/withdraw/history", "", range(18_000, 72_000, 18_000), "UID"),
+    ],
+)
+def test_every_path_of_the_wallet_has_a_weight_of_its_own(
+    venue, path, text, weights, who
+):
+    for weight in weights:
+        response, _ = signed(venue, "GET", f"/sapi/v1/{path}", text)
+        assert response.status == 200
+        assert response.headers[f"X-SAPI-USED-{who}-WEIGHT-1M"] == str(weight)
+        assert "X-MBX-USED-WEIGHT-1M" not in response.headers
+
+
+def test_the_eleventh_withdrawal_history_in_a_minute_is_429_and_never_a_ban(venue):
+    path = "/sapi/v1/capital/withdraw/history"
+    answers = [signed(venue, "GET", path, "")[0] for _ in range(60)]
+    assert [a.status for a in answers] == [200] * 10 + [429] * 50
+    assert int(answers[-1].headers["Retry-After"]) <= 60
 
 
 def test_bans_grow_with_each_offense_and_end(venue):

@@ -26,6 +26,7 @@ from cryptoquantix.simulator.build import (
     merged_plan,
     venue_names,
 )
+from cryptoquantix.simulator.delay import Delay
 from cryptoquantix.simulator.exchange import Print
 from cryptoquantix.simulator.faults import Fault, seeded_faults
 from cryptoquantix.simulator.generator import (
@@ -47,6 +48,7 @@ PRIOR_DAYS = 60  # of bars before a tape's start that klines may show
 _NS_PER_DAY = 86_400_000_000_000
 _SEED = 1
 FAULTS_PER_MINUTE_MAX = 600
+SYMBOLS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class SimulateOptions:
     state: Path | None = None
     tls_port: int | None = None
     tls_folder: Path = Path("var/simulator-tls")
+    delay_ms: str = "1-5"
+    symbols_count: int = 0
 
 
 def run(options: SimulateOptions, *, as_json: bool) -> None:
@@ -95,6 +99,10 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
     """
     clock = SystemClock()
     names = _venues(options)
+    try:
+        delay = Delay.parse(options.delay_ms)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     scenario = load_scenario(options.scenario) if options.scenario else None
     kept = _kept(options)
     keys = _keys(options, names, kept)
@@ -119,13 +127,14 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
         raise SettingsError(str(error)) from None
     if kept is not None:
         kept.restore(world)
-    _serve(options, world, keys, as_json=as_json)
+    _serve(options, world, keys, delay, as_json=as_json)
 
 
 def _serve(
     options: SimulateOptions,
     world: World,
     keys: dict[str, VenueKeys],
+    delay: Delay,
     *,
     as_json: bool,
 ) -> None:
@@ -135,6 +144,7 @@ def _serve(
         fault_seed=options.fault_seed,
         tls=options.tls_folder if options.tls_port is not None else None,
         on_save=None if state is None else lambda: save_world(state, world, keys),
+        delay=delay,
     )
     for fault in _seeded(options, list(world.venues)):
         simulation.faults.add(fault)
@@ -232,6 +242,7 @@ def _plan(
 ) -> Plan:
     """Return the instruments and trades that the options ask for."""
     symbols = [s.strip().upper() for s in options.instruments.split(",") if s.strip()]
+    symbols = _counted(symbols, options.symbols_count)
     if options.tape is None:
         if not symbols:
             msg = "--instruments must name at least one symbol"
@@ -250,6 +261,17 @@ def _plan(
     start_ns = taped.start_ns
     more = _generated(options, others, start_ns, scenario=scenario, kept=kept)
     return merged_plan(taped, more)
+
+
+def _counted(symbols: list[str], count: int) -> list[str]:
+    """Return so many symbols: those named, and then made-up ones; 0 leaves them."""
+    if not 0 <= count <= SYMBOLS_MAX:
+        msg = f"--symbols-count must be within 0..{SYMBOLS_MAX}, was {count}"
+        raise SettingsError(msg)
+    if not count:
+        return symbols
+    made = (f"COIN{number:03d}USDT" for number in range(1, count + 1))
+    return list(dict.fromkeys([*symbols, *made]))[:count]
 
 
 def _seed(options: SimulateOptions) -> int:

@@ -15,9 +15,12 @@ from cryptoquantix.simulator.rules import BINANCE
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.wire import messages
 from cryptoquantix.simulator.wire.binance import BinanceWire
+from cryptoquantix.simulator.wire.binance_errors import BinanceError
 from cryptoquantix.simulator.wire.binance_streams import BinanceStreams, Subscriber
 from cryptoquantix.simulator.wire.messages import Key, Request, Response
 
+PING_SECONDS = 180.0
+CONNECTION_LIFE_NS = 86_400_000_000_000
 _KEPT = ("listen_keys", "listen_keys_made", "client_ids_made")
 
 
@@ -25,6 +28,7 @@ class BinanceVenue(SimulatedVenue):
     """A venue that speaks Binance USD-M's protocol."""
 
     name = "binance"
+    ping_seconds = PING_SECONDS
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class BinanceVenue(SimulatedVenue):
         is_limited: bool = True,
     ) -> None:
         super().__init__(BINANCE, record)
+        self._is_limited = is_limited
         self.wire = BinanceWire(
             self.exchange,
             keys,
@@ -55,9 +60,15 @@ class BinanceVenue(SimulatedVenue):
         self, request: Request, time_ns: int
     ) -> messages.Subscriber | Response:
         """Return the subscriber of a new connection, or why there is none."""
-        del time_ns
+        try:
+            self.wire.limits.spend_connection(request.address, time_ns)
+        except BinanceError as error:
+            refusal = _error(error.status, error.code, error.text)
+            refusal.headers["Retry-After"] = str(error.retry_after_seconds)
+            return refusal
         streams, is_combined = stream_names(request)
         subscriber = Subscriber(is_combined=is_combined)
+        subscriber.life_ns = CONNECTION_LIFE_NS if self._is_limited else 0
         for stream in streams:
             refused = self.streams.subscribe(subscriber, stream)
             if refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -19,13 +20,19 @@ from cryptoquantix.simulator.wire.bybit import BybitWire, envelope
 from cryptoquantix.simulator.wire.bybit_conditional import Guard
 from cryptoquantix.simulator.wire.bybit_errors import BybitError
 from cryptoquantix.simulator.wire.bybit_facts import BybitState
-from cryptoquantix.simulator.wire.bybit_streams import BybitStreams, BybitSubscriber
+from cryptoquantix.simulator.wire.bybit_streams import (
+    PRIVATE_PATH,
+    BybitStreams,
+    BybitSubscriber,
+)
 from cryptoquantix.simulator.wire.messages import Key, Request, Response
 
 # The venue's base rates for linear perpetuals, and its default leverage.
 FEE_RATE_MAKER = Decimal("0.0002")
 FEE_RATE_TAKER = Decimal("0.00055")
 LEVERAGE_DEFAULT = 10
+IDLE_SECONDS_MIN, IDLE_SECONDS_MAX = 30, 600
+_ACTIVE_TIME = re.compile(r"(?:^|&)max_active_time=(\d{1,4})([sm])(?:&|$)")
 _KEPT = (
     "created_ticks",
     "created_algo_ticks",
@@ -53,6 +60,7 @@ class BybitVenue(SimulatedVenue):
         is_limited: bool = True,
     ) -> None:
         super().__init__(BYBIT, record)
+        self._is_limited = is_limited
         self.state = BybitState(self.exchange, seed=seed)
         self.wire = BybitWire(
             self.state, keys, is_lenient=is_lenient, is_limited=is_limited
@@ -87,6 +95,9 @@ class BybitVenue(SimulatedVenue):
         subscriber = self.streams.open(request.path)
         if subscriber is None:
             return _refusal(404, 10404, "path not found", time_ns)
+        subscriber.is_kept_by_data = True
+        if self._is_limited:
+            subscriber.idle_ns = idle_ns(request)
         return subscriber
 
     def on_message(
@@ -176,6 +187,20 @@ class BybitVenue(SimulatedVenue):
     def oversized(self) -> Response:
         """Return the answer to a body that is too large."""
         return _refusal(413, 10001, "params error: the body is too large", 0)
+
+
+def idle_ns(request: Request) -> int:
+    """
+    Return how long a connection may be silent on both sides.
+
+    Ten minutes, or on the private stream what ``max_active_time`` says (``45s``).
+    """
+    found = _ACTIVE_TIME.search(request.query)
+    if found is None or request.path != PRIVATE_PATH:
+        return IDLE_SECONDS_MAX * 1_000_000_000
+    seconds = int(found[1]) * (60 if found[2] == "m" else 1)
+    seconds = min(max(seconds, IDLE_SECONDS_MIN), IDLE_SECONDS_MAX)
+    return seconds * 1_000_000_000
 
 
 def _refusal(status: int, code: int, text: str, time_ns: int) -> Response:

@@ -21,7 +21,11 @@ from cryptoquantix.simulator.rules import DERIBIT
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.wire import messages
 from cryptoquantix.simulator.wire.deribit import DeribitWire
-from cryptoquantix.simulator.wire.deribit_errors import DeribitError
+from cryptoquantix.simulator.wire.deribit_errors import (
+    DeribitError,
+    too_many_requests,
+)
+from cryptoquantix.simulator.wire.deribit_limits import CONNECTIONS_MAX, IDLE_NS
 from cryptoquantix.simulator.wire.deribit_payloads import session_of
 from cryptoquantix.simulator.wire.deribit_requests import answer
 from cryptoquantix.simulator.wire.deribit_session import Session
@@ -58,6 +62,7 @@ class DeribitVenue(SimulatedVenue):
         is_limited: bool = True,
     ) -> None:
         super().__init__(DERIBIT, record)
+        self._is_limited = is_limited
         self.wire = DeribitWire(
             self.exchange,
             keys,
@@ -103,7 +108,17 @@ class DeribitVenue(SimulatedVenue):
         if request.path.rstrip("/") != SOCKET_PATH:
             error = DeribitError(-32601, "Method not found", {"path": request.path})
             return _refusal(404, error, time_ns)
-        return self.streams.open()
+        address = request.address
+        if self._is_limited:
+            held = sum(s.address == address for s in self.streams.sessions.values())
+            if held >= CONNECTIONS_MAX:
+                error = too_many_requests()
+                error.data = {"reason": f"{held} connections of this address are open"}
+                return _refusal(429, error, time_ns)
+        session = self.streams.open()
+        session.address = address
+        session.idle_ns = IDLE_NS if self._is_limited else 0
+        return session
 
     def on_message(
         self, subscriber: messages.Subscriber, text: str | bytes, time_ns: int

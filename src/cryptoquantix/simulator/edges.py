@@ -30,11 +30,6 @@ def cut(request: web.BaseRequest) -> None:
         stream_of(request.transport).abort()
 
 
-async def body_of(request: web.BaseRequest) -> bytes:
-    """Return a request's body; too large a one raises."""
-    return await request.read() if request.body_exists else b""
-
-
 def object_of(text: str) -> Any:  # noqa: ANN401 - whatever a client sent
     """Return what a JSON text says, None if it is none."""
     try:

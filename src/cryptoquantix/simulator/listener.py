@@ -8,6 +8,7 @@ import socket
 import struct
 from typing import Final
 
+from cryptoquantix.simulator.delay import Outbox
 from cryptoquantix.simulator.frame_gate import FrameGate
 from cryptoquantix.simulator.wire.frames import text_frame
 from cryptoquantix.simulator.wire.messages import Subscriber
@@ -23,7 +24,18 @@ _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 class Listener:
     """One WebSocket connection: its subscriber and its transport."""
 
-    __slots__ = ("gate", "moved_ns", "path", "subscriber", "transport", "waiting")
+    __slots__ = (
+        "_opened_ns",
+        "_told_ns",
+        "gate",
+        "heard_ns",
+        "moved_ns",
+        "outbox",
+        "path",
+        "subscriber",
+        "transport",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -33,7 +45,10 @@ class Listener:
         *,
         path: str,
         now_ns: int,
+        outbox: Outbox | None = None,
     ) -> None:
+        self.outbox = outbox
+        self._opened_ns = self._told_ns = self.heard_ns = now_ns
         self.subscriber = subscriber
         self.transport = transport
         self.gate = gate
@@ -49,8 +64,10 @@ class Listener:
             return 0
         leaving = self.gate.pass_frames(frames, monotonic_ns)
         if leaving and not silent:
-            self.transport.write(b"".join(leaving))
+            self._send(b"".join(leaving), monotonic_ns)
         frames.clear()
+        if self.outbox is not None and self.outbox.size:
+            self._write(self.outbox.take(monotonic_ns), monotonic_ns)
         waiting = self.transport.get_write_buffer_size()
         if waiting < self.waiting or not waiting:
             self.moved_ns = monotonic_ns
@@ -61,12 +78,39 @@ class Listener:
             return 0
         return waiting
 
+    def _send(self, data: bytes, monotonic_ns: int) -> None:
+        if self.outbox is None:
+            self._write(data, monotonic_ns)
+        else:
+            self.outbox.put(data, monotonic_ns)
+
+    def _write(self, data: bytes, monotonic_ns: int) -> None:
+        if data:
+            self._told_ns = monotonic_ns
+            self.transport.write(data)
+
+    def hurry(self) -> None:
+        """Write what still waits for its time: the connection is about to end."""
+        if self.outbox is not None and self.outbox.size:
+            self.transport.write(self.outbox.take_all())
+
+    def is_overdue(self, monotonic_ns: int) -> bool:
+        """Return whether the venue's rules end the connection by now."""
+        limits = self.subscriber
+        if limits.life_ns and monotonic_ns - self._opened_ns >= limits.life_ns:
+            return True
+        last_ns = self.heard_ns
+        if limits.is_kept_by_data:
+            last_ns = max(last_ns, self._told_ns)
+        return bool(limits.idle_ns) and monotonic_ns - last_ns >= limits.idle_ns
+
     def say(self, text: str) -> None:
         """Queue one message that no wire has made."""
         self.subscriber.frames.append(text_frame(text.encode()))
 
     def close(self, code: int) -> None:
         """Close with a code; with 1006 the connection just ends."""
+        self.hurry()
         if code != NO_CLOSE_FRAME:
             self.transport.write(bytes((_CLOSE, 2)) + code.to_bytes(2))
         self.transport.close()

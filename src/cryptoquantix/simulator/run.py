@@ -6,26 +6,27 @@ import asyncio
 import contextlib
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiohttp import web
-
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.simulator.admin import Admin
+from cryptoquantix.simulator.delay import NO_DELAY, Delay
 from cryptoquantix.simulator.edges import listen
 from cryptoquantix.simulator.fault_runner import FaultRunner
 from cryptoquantix.simulator.faults import FaultBoard
 from cryptoquantix.simulator.listener import BUFFER_BYTES_HIGH
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.tls_door import TlsDoor, make_files
+from cryptoquantix.simulator.waiting_room import WaitingRoom
 from cryptoquantix.simulator.world import World
 
 TIMER_SECONDS = 0.05
 WAIT_SECONDS_MAX = 0.02
 WAIT_SECONDS_MIN = 0.001
 SAVE_SECONDS = 30.0
+PATROL_SECONDS = 1.0
 TURNS_BETWEEN_BURSTS = 5
 REAL_TIME_SPEED = 10.0  # up to here the tape waits for no reader
 
@@ -55,12 +56,18 @@ class Simulation:
         fault_seed: int = 0,
         tls: Path | None = None,
         on_save: Callable[[], None] | None = None,
+        delay: Delay = NO_DELAY,
     ) -> None:
-        """``tls`` is a folder to put new certificates in, None for no TLS port."""
+        """
+        Prepare the servers; nothing listens yet.
+
+        ``tls`` is a folder to put new certificates in, None for no TLS port;
+        ``delay`` is how late what WebSockets say leaves.
+        """
         self.world = world
         board = FaultBoard(fault_seed)
         self.servers = {
-            name: VenueServer(venue, world.clock, board)
+            name: VenueServer(venue, world.clock, board, delay=delay)
             for name, venue in world.venues.items()
         }
         self.faults = FaultRunner(board, world, self.servers)
@@ -87,38 +94,42 @@ class Simulation:
         _raise_file_limit()
         # Before anybody knows that we are ready: an end is always an orderly one.
         stop = _stop_event()
-        web_admin = web.Server(self._admin.handle, access_log=None)
+        room = WaitingRoom(self._admin.handle, self.world.clock)
         admin: asyncio.Server | None = None
-        door = TlsDoor(self.servers)
+        door = TlsDoor(self.servers, self.world.clock)
+        patrols = [room.patrol, door.patrol, *(s.patrol for s in self.servers.values())]
         try:
             bound = {
                 name: await server.start(host, ports.get(name, 0))
                 for name, server in self.servers.items()
             }
-            admin = await listen(web_admin, host, admin_port)
+            admin = await listen(room.server, host, admin_port)
             tls: TlsBound | None = None
             if self._tls is not None:
                 files = make_files(self._tls, self.world.clock.time_ns())
                 tls = TlsBound(await door.start(host, tls_port, files), files.ca)
             on_ready(Bound(bound, int(admin.sockets[0].getsockname()[1]), tls))
-            await self._run(stop)
+            await self._run(stop, patrols)
         finally:
             if admin is not None:
                 admin.close()
             for server in self.servers.values():
                 await server.stop()
             await door.stop()
-            await web_admin.shutdown(1.0)
+            await room.server.shutdown(1.0)
             if self._on_save is not None:
                 self._on_save()
             self.world.record.close()
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    async def _run(
+        self, stop: asyncio.Event, patrols: Sequence[Callable[[], object]]
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
             parts = [
                 tasks.create_task(self._pump()),
                 tasks.create_task(self._tick_timer()),
                 tasks.create_task(self._save_timer()),
+                tasks.create_task(_patrol(patrols)),
             ]
             await stop.wait()
             for part in parts:
@@ -165,6 +176,14 @@ class Simulation:
 
     def _flush(self) -> None:
         self._waiting_bytes = max(s.flush() for s in self.servers.values())
+
+
+async def _patrol(patrols: Sequence[Callable[[], object]]) -> None:
+    """Close what has been idle for too long, every second."""
+    while True:
+        await asyncio.sleep(PATROL_SECONDS)
+        for patrol in patrols:
+            patrol()
 
 
 def _stop_event() -> asyncio.Event:

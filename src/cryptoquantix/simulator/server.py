@@ -12,11 +12,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 from aiohttp import WSMessage, WSMsgType, web
 
 from cryptoquantix.core.clock import Clock
+from cryptoquantix.simulator.delay import NO_DELAY, Delay, Outbox
 from cryptoquantix.simulator.edges import (
-    body_of,
     cut,
     listen,
     object_of,
@@ -42,10 +43,15 @@ from cryptoquantix.simulator.frame_gate import (
 )
 from cryptoquantix.simulator.listener import Listener
 from cryptoquantix.simulator.venue import SimulatedVenue
+from cryptoquantix.simulator.waiting_room import (
+    BODY_SECONDS,
+    HEAD_SECONDS,
+    WaitingRoom,
+)
 from cryptoquantix.simulator.wire.messages import Request, Response, Subscriber
 
 MESSAGE_BYTES_MAX: Final = 65_536
-PING_SECONDS: Final = 180.0
+GOING_AWAY: Final = 1001
 HOLD_STEP_SECONDS: Final = 0.1
 _HANDSHAKE = (Kind.HANDSHAKE_REFUSED, Kind.MAINTENANCE)
 _SILENT = (Kind.HALF_OPEN, Kind.NO_PONG)
@@ -79,8 +85,19 @@ class VenueServer:
     """One venue on one port."""
 
     def __init__(
-        self, venue: SimulatedVenue, clock: Clock, board: FaultBoard | None = None
+        self,
+        venue: SimulatedVenue,
+        clock: Clock,
+        board: FaultBoard | None = None,
+        *,
+        delay: Delay = NO_DELAY,
+        head_seconds: float = HEAD_SECONDS,
     ) -> None:
+        """``delay`` is of what WebSockets say; ``head_seconds`` a request may take."""
+        self._delay = delay
+        self._dice = np.random.default_rng(list(venue.name.encode()))
+        self._wake: asyncio.TimerHandle | None = None
+        self._room = WaitingRoom(self.handle, clock, head_seconds)
         self.venue = venue
         self.outage: str | None = None
         self.listeners: set[Listener] = set()
@@ -100,14 +117,15 @@ class VenueServer:
         SettingsError
             If the port is taken or the address is not of this machine.
         """
-        self._web = web.Server(self.handle, access_log=None)
+        self._web = self._room.server
         self._server = await listen(self._protocol, host, port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._end is not None:
-            self._end.cancel()
+        for timer in (self._end, self._wake):
+            if timer is not None:
+                timer.cancel()
         if self._server is not None:
             self._server.close()
         # Another venue's port may have been taken before this one was opened.
@@ -117,12 +135,39 @@ class VenueServer:
 
     def flush(self) -> int:
         """Write what waits for each listener; return the longest queue in bytes."""
+        if not self.listeners:
+            return 0
         monotonic_ns = self._clock.monotonic_ns()
         silent = self.outage in {"hang", "refuse"}
-        return max(
-            (x.flush(monotonic_ns, silent=silent) for x in tuple(self.listeners)),
-            default=0,
+        waiting = max(
+            x.flush(monotonic_ns, silent=silent) for x in tuple(self.listeners)
         )
+        if not self._delay.is_none and self._wake is None:
+            self._set_alarm(monotonic_ns)
+        return waiting
+
+    def _set_alarm(self, monotonic_ns: int) -> None:
+        """Come back when the next batch of any reader is due."""
+        due = [
+            x.outbox.due_ns
+            for x in self.listeners
+            if x.outbox is not None and x.outbox.due_ns is not None
+        ]
+        if due:
+            seconds = max(0, min(due) - monotonic_ns) / 1e9
+            self._wake = asyncio.get_running_loop().call_later(seconds, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.flush()
+
+    def patrol(self) -> None:
+        """Close what is idle or too old; called about every second."""
+        self._room.patrol()
+        now_ns = self._clock.monotonic_ns()
+        for listener in tuple(self.listeners):
+            if listener.is_overdue(now_ns) and not listener.transport.is_closing():
+                listener.close(GOING_AWAY)
 
     def begin_outage(self, kind: str, seconds: float) -> None:
         """Fail in the way ``kind`` says for ``seconds``; replaces one under way."""
@@ -163,16 +208,27 @@ class VenueServer:
             return await self._fail(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._listen(request)
-        try:
-            body = await body_of(request)
-        except web.HTTPRequestEntityTooLarge:
-            return web_answer(self.venue.oversized())
+        body = await self._body(request)
+        if isinstance(body, Response):
+            return web_answer(body)
         asked = request_of(request, body)
         if not self._board.is_quiet:
             return await self._answer_faulty(request, asked)
         answered = self.venue.respond(asked, self._time_ns())
         self.flush()
         return web_answer(answered)
+
+    async def _body(self, request: web.BaseRequest) -> bytes | Response:
+        """Return a request's body, or the answer to one too large or too slow."""
+        if not request.body_exists:
+            return b""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return self.venue.oversized()
+        except TimeoutError:
+            return self.venue.unavailable(408)
 
     async def _fail(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.outage == "503":
@@ -280,7 +336,7 @@ class VenueServer:
         if isinstance(found, Response):
             return web_answer(found)
         socket = web.WebSocketResponse(
-            heartbeat=PING_SECONDS,
+            heartbeat=self.venue.ping_seconds,
             autoping=False,
             compress=False,
             max_msg_size=MESSAGE_BYTES_MAX,
@@ -296,6 +352,7 @@ class VenueServer:
             FrameGate(self._board, self.venue.name),
             path=request.raw_path,
             now_ns=self._clock.monotonic_ns(),
+            outbox=None if self._delay.is_none else Outbox(self._delay, self._dice),
         )
         self.listeners.add(listener)
         self.flush()
@@ -303,6 +360,7 @@ class VenueServer:
             async for message in socket:
                 await self._on_message(socket, listener, message)
                 if found.close_code is not None:
+                    listener.hurry()
                     await socket.close(code=found.close_code)
         finally:
             self.listeners.discard(listener)
@@ -312,6 +370,7 @@ class VenueServer:
     async def _on_message(
         self, socket: web.WebSocketResponse, listener: Listener, message: WSMessage
     ) -> None:
+        listener.heard_ns = self._clock.monotonic_ns()
         if message.type is WSMsgType.PING:
             if not self._is_silent():
                 await socket.pong(message.data)

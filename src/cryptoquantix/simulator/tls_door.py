@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from cryptoquantix.core.clock import Clock
 from cryptoquantix.simulator.edges import listen
 from cryptoquantix.simulator.server import VenueServer
+from cryptoquantix.simulator.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
     from cryptoquantix.simulator.tls import TlsFiles
@@ -32,10 +34,10 @@ def make_files(folder: Path, time_ns: int) -> TlsFiles:
 class TlsDoor:
     """The TLS port of a simulator."""
 
-    def __init__(self, servers: Mapping[str, VenueServer]) -> None:
+    def __init__(self, servers: Mapping[str, VenueServer], clock: Clock) -> None:
         self._servers = servers
         self._hosts: dict[str, VenueServer] = {}
-        self._web: web.Server | None = None
+        self._room = WaitingRoom(self._handle, clock)
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, files: TlsFiles) -> int:
@@ -54,17 +56,19 @@ class TlsDoor:
             for name, venue in tls.VENUE_OF_HOST.items()
             if venue in self._servers
         }
-        self._web = web.Server(self._handle, access_log=None)
         context = tls.server_context(files)
-        self._server = await listen(self._web, host, port, context)
+        self._server = await listen(self._room.server, host, port, context)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port and every connection."""
         if self._server is not None:
             self._server.close()
-        if self._web is not None:
-            await self._web.shutdown(1.0)
+            await self._room.server.shutdown(1.0)
+
+    def patrol(self) -> None:
+        """Close idle connections; called about every second."""
+        self._room.patrol()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         host = request.headers.get("Host", "").partition(":")[0].lower()

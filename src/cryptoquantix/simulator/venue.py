@@ -103,6 +103,7 @@ class SimulatedVenue(ABC):
     """
 
     name: str
+    ping_seconds: float | None = None  # between the pings a venue sends, if any
     skew_ns: int = 0  # how far its clock is ahead of true time
 
     def __init__(self, rules: VenueRules, record: Record) -> None:

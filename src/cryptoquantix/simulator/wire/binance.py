@@ -42,6 +42,7 @@ ROUTES: dict[tuple[str, str], Route] = (
     | binance_account.ROUTES
     | binance_wallet.ROUTES
 )
+WALLET_PREFIX = "/sapi/"
 _PATHS = {path for _, path in ROUTES}
 _ENVELOPE = frozenset({"timestamp", "recvWindow", "signature"})
 _SUMMARY = {
@@ -78,7 +79,7 @@ class BinanceWire:
         self.state = VenueState(exchange, listen_key_seed=listen_key_seed)
         self._keys = {key.key: key for key in keys}
         self._is_lenient = is_lenient
-        self._limits = RateLimits(is_enforced=is_limited)
+        self.limits = RateLimits(is_enforced=is_limited)
 
     def respond(self, request: Request, time_ns: int) -> Response:
         """Carry out one request and return the answer; never raises for bad input."""
@@ -107,19 +108,26 @@ class BinanceWire:
         response.summary = summary_of(parameters.values)
         weight = found.weight_of(parameters.values)
         account_id = 0
+        is_wallet = request.path.startswith(WALLET_PREFIX)
         try:
-            self._limits.spend_weight(weight, time_ns)
+            if not is_wallet:
+                self.limits.spend_weight(request.address, weight, time_ns)
             key = self._authorize(found, request, body, parameters, time_ns=time_ns)
             if key is not None:
                 account_id, response.key_role = key.account_id, key.role
+            if is_wallet:
+                response.headers = self.limits.spend_wallet(
+                    request.address, account_id, request.path, weight, time_ns=time_ns
+                )
             response.notes = self._check_known(found, parameters)
             count = _order_count(found, request, parameters)
             if count:
-                self._limits.spend_orders(account_id, count, time_ns)
+                self.limits.spend_orders(account_id, count, time_ns)
         finally:
-            response.headers = self._limits.headers(
-                account_id, with_orders=bool(found.orders)
-            )
+            if not is_wallet:
+                response.headers = self.limits.headers(
+                    request.address, account_id, with_orders=bool(found.orders)
+                )
         call = Call(self.state, parameters, time_ns, account_id, response.key_role)
         return found.handler(call)
 

@@ -141,23 +141,23 @@ def transfers(call: Call) -> Json:
 
 _RECORDS = "coin startTime endTime offset limit status"
 _SIGNED = Security.SIGNED
-# Weights of /sapi are counted apart from those of /fapi, and are not simulated.
+# Each path of /sapi has a limit of its own; a weight below zero counts for the account.
 ROUTES: dict[tuple[str, str], Route] = {
-    ("GET", "/sapi/v1/account/apiRestrictions"): route(api_restrictions, weight=0),
-    ("GET", "/sapi/v1/capital/config/getall"): route(coins, weight=0),
+    ("GET", "/sapi/v1/account/apiRestrictions"): route(api_restrictions, weight=1),
+    ("GET", "/sapi/v1/capital/config/getall"): route(coins, weight=10),
     ("GET", "/sapi/v1/margin/allPairs"): route(
-        margin_pairs, "symbol", security=Security.KEY, weight=0
+        margin_pairs, "symbol", security=Security.KEY, weight=1
     ),
     ("GET", "/sapi/v1/capital/deposit/hisrec"): route(
-        no_records, f"{_RECORDS} includeSource txId", weight=0
+        no_records, f"{_RECORDS} includeSource txId", weight=1
     ),
     ("GET", "/sapi/v1/capital/withdraw/history"): route(
-        no_records, f"{_RECORDS} withdrawOrderId idList", weight=0
+        no_records, f"{_RECORDS} withdrawOrderId idList", weight=-18_000
     ),
     ("GET", "/sapi/v1/asset/transfer"): route(
         transfers,
         # The last two are ccxt's own; it sends them along, and they say nothing new.
         "type startTime endTime current size fromSymbol toSymbol fromAccount toAccount",
-        weight=0,
+        weight=1,
     ),
 }

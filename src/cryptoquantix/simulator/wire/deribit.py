@@ -75,7 +75,8 @@ class DeribitWire:
         is_lenient: bool = False,
         is_limited: bool = True,
     ) -> None:
-        self.state = VenueState(exchange, Gate(keys, token_seed=token_seed))
+        gate = Gate(keys, token_seed=token_seed, is_limited=is_limited)
+        self.state = VenueState(exchange, gate)
         self.is_lenient = is_lenient
         self._limits = CreditLimits(is_enforced=is_limited)
 

@@ -22,6 +22,7 @@ from cryptoquantix.simulator.wire.deribit_errors import (
     invalid_credentials,
     unauthorized,
 )
+from cryptoquantix.simulator.wire.deribit_limits import SESSIONS_MAX
 from cryptoquantix.simulator.wire.deribit_requests import Json, Parameters
 from cryptoquantix.simulator.wire.messages import Key
 
@@ -69,7 +70,11 @@ class Login:
 class Gate:
     """The keys of a venue, the nonces they have used and the tokens given out."""
 
-    def __init__(self, keys: Iterable[Key], *, token_seed: str) -> None:
+    def __init__(
+        self, keys: Iterable[Key], *, token_seed: str, is_limited: bool = False
+    ) -> None:
+        self._is_limited = is_limited
+        self._named: dict[str, set[str]] = {}
         self._keys = {key.key: key for key in keys}
         self._seed = token_seed
         self._made = 0
@@ -129,6 +134,7 @@ class Gate:
             else:
                 self._client_signature(key, parameters, time_ns)
             scope = granted_scope(scope_of(key), parameters.text("scope", ""))
+            self._name_session(key, scope)
             login = Login(key, scope)
         return login, self._give(login, time_ns)
 
@@ -136,8 +142,19 @@ class Gate:
         """Let every token expire and return how many access tokens there were."""
         count = len(self._access)
         self._access.clear()
+        self._named.clear()
         self._refresh.clear()
         return count
+
+    def _name_session(self, key: Key, scope: str) -> None:
+        """Count a named session; the venue allows a key so many of them."""
+        names = self._named.setdefault(key.key, set())
+        wanted = {word for word in scope.split() if word.startswith("session:")}
+        if self._is_limited and len(names | wanted) > SESSIONS_MAX:
+            data = {"reason": f"more than {SESSIONS_MAX} sessions of this key"}
+            raise DeribitError(13021, "forbidden", data)
+        if len(names) < TOKENS_KEPT:
+            names |= wanted
 
     def _give(self, login: Login, time_ns: int) -> Json:
         expiry_ns = time_ns + TOKEN_SECONDS * 1_000_000_000

@@ -15,6 +15,9 @@ CREDITS_PER_REQUEST = 500
 CREDITS_PER_SECOND = 10_000
 MATCHING_BURST = 20
 MATCHING_PER_SECOND = 5
+CONNECTIONS_MAX = 32  # of one address at once
+SESSIONS_MAX = 16  # named ones of one key
+IDLE_NS = 600_000_000_000  # without a word of the client
 _NS = 1_000_000_000
 
 
@@ -47,6 +50,11 @@ class CreditLimits:
         self._is_enforced = is_enforced
         self._requests: dict[int, _Bucket] = {}
         self._matching: dict[int, _Bucket] = {}
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether anything is refused."""
+        return self._is_enforced
 
     def spend(self, account_id: int, time_ns: int, *, is_matching: bool) -> None:
         """

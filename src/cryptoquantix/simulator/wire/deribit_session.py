@@ -28,6 +28,7 @@ class Session(Subscriber):
         "_has_spoken",
         "_heartbeat_ns",
         "_is_tested",
+        "address",
         "cancels_on_disconnect",
         "channels",
         "id",
@@ -37,6 +38,7 @@ class Session(Subscriber):
     def __init__(self, number: int = 0, login: Login | None = None) -> None:
         super().__init__()
         self.id = number
+        self.address = ""
         self.login = login
         self.channels: set[str] = set()
         self.cancels_on_disconnect = False

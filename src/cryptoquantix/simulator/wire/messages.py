@@ -55,10 +55,16 @@ class Subscriber:
     One WebSocket connection: whole frames waiting to be written, in order.
 
     Once ``close_code`` is set the server writes what waits and then closes with it.
+    The server also closes a connection that is older than ``life_ns``, and one that
+    said nothing for ``idle_ns`` (where ``is_kept_by_data``: and was told nothing);
+    zero is no limit.
     """
 
-    __slots__ = ("close_code", "frames")
+    __slots__ = ("close_code", "frames", "idle_ns", "is_kept_by_data", "life_ns")
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.close_code: int | None = None
+        self.life_ns = 0
+        self.idle_ns = 0
+        self.is_kept_by_data = False
