@@ -38,12 +38,15 @@ class Pace:
     """
     A venue's documented budget for acts: ``burst`` at once, then ``per_second``.
 
-    Acts with the same ``bucket`` share one budget.
+    Acts with the same ``bucket`` share one budget. With ``window_seconds`` the venue
+    counts in a rolling window: never more than ``burst`` in any of that length, however
+    they are spread (then the next goes out when the oldest of ``burst`` has left it).
     """
 
     bucket: str
     per_second: float
     burst: int
+    window_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
