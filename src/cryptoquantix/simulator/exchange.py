@@ -226,6 +226,8 @@ class Exchange(Floor):
         account = self.clearing.accounts[account_id]
         self._events.append(self.clearing.transfer(account, units, time_ns, coin))
         self.liquidator.check(account, coin or account.coin, time_ns)
+        # Who was set off against a liquidation may have lost a hedge by it.
+        self.check_touched(time_ns)
 
     def set_leverage(
         self, account_id: int, symbol: str, leverage: int, time_ns: int = 0
