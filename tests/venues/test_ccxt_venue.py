@@ -30,7 +30,7 @@ from cryptoquantix.core.order import (
     Side,
     TimeInForce,
 )
-from cryptoquantix.venues import ccxt_venue, ccxt_wire
+from cryptoquantix.venues import ccxt_account, ccxt_wire
 from cryptoquantix.venues.ccxt_venue import CcxtBinance
 from venues.stub_venue import ORDER, StubVenue, hang
 
@@ -121,7 +121,7 @@ async def test_a_permit_that_runs_out_in_the_throttle_stops_the_increase(stub):
 
 
 async def test_an_increase_does_not_queue_for_weight_for_long(stub, monkeypatch):
-    monkeypatch.setattr(ccxt_venue, "_INCREASE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(ccxt_account, "_INCREASE_WAIT_SECONDS", 0.1)
     venue = CcxtBinance(rest=stub.url, key="k", secret="s", clock=SystemClock())
     await venue.open()
     venue.budget.close_for(3600 * NS_PER_SECOND)

@@ -7,10 +7,8 @@ is refused, because it may already have lost the venue's digits.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from cryptoquantix.core.account import Position
@@ -19,7 +17,8 @@ from cryptoquantix.core.errors import VenueError
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.order import Fill, OrderState, Side
 from cryptoquantix.core.quantity import to_lots_down, to_steps
-from cryptoquantix.venues.port import VenueFill, VenueOrder
+from cryptoquantix.venues.answers import number
+from cryptoquantix.venues.port import CashFlow, VenueFill, VenueOrder
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ _STATES: Final = {
 }
 
 
-class AccountReader:
+class BinanceReader:
     """
     Reads rows of account answers, given what is listed, by symbol.
 
@@ -134,43 +133,27 @@ class AccountReader:
         )
         return VenueFill(fill, str(row["orderId"]))
 
+    def funding(self, rows: Iterable[Mapping[str, Any]]) -> list[CashFlow]:
+        """Return funding received (negative: paid) from rows of the income."""
+        return [
+            CashFlow(
+                # One payment has one id for all symbols of the account.
+                flow_id=f"{row['tranId']}",
+                instrument=self._by_symbol[row["symbol"]].id,
+                amount=number(row["income"]),
+                currency=str(row["asset"]),
+                venue_time_ns=int(row["time"]) * NS_PER_MS,
+            )
+            for row in rows
+            if row["incomeType"] == "FUNDING_FEE" and row["symbol"] in self._by_symbol
+        ]
+
     def _instrument(self, symbol: str) -> Instrument:
         found = self._by_symbol.get(symbol)
         if found is None:
             msg = f"{symbol} is not listed at {_VENUE} for trading"
             raise ValueError(msg)
         return found
-
-
-# What reading an answer of any other shape than the documented one may raise.
-UNREADABLE: Final = (KeyError, ValueError, TypeError, ArithmeticError, AttributeError)
-
-
-@contextlib.contextmanager
-def shaped(request: str) -> Iterator[None]:
-    """Turn an answer of unknown shape into one sentence."""
-    try:
-        yield
-    except UNREADABLE as error:
-        msg = f"{_VENUE} answered {request} in an unknown shape: {error!r}"
-        raise VenueError(msg, venue=_VENUE, request=request) from None
-
-
-def number(value: object) -> Decimal:
-    """Return a decimal text as a finite number; never from a float."""
-    if not isinstance(value, (str, int)):
-        msg = f"expected decimal text, found {value!r}"
-        raise TypeError(msg)
-    number = Decimal(value)
-    if not number.is_finite():
-        msg = f"expected a finite number, found {value!r}"
-        raise ValueError(msg)
-    return number
-
-
-def plain(value: Decimal) -> str:
-    """Return a number as the venue takes it: no exponent."""
-    return format(value, "f")
 
 
 def _is_reduce_only(row: Mapping[str, Any]) -> bool:

@@ -9,12 +9,13 @@ order's outcome unknown: the caller must treat it so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
 from cryptoquantix.core.account import AccountSnapshot
+from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import Fill, Increase, OrderState, Reduction, Side
 
@@ -51,6 +52,29 @@ class VenueFill:
 
     fill: Fill
     venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlow:
+    """
+    Funding of one instrument, kept apart by the venue's own id of the booking.
+
+    ``amount`` is positive where received, in ``currency``.
+    """
+
+    flow_id: str
+    instrument: InstrumentId
+    amount: Decimal
+    currency: str
+    venue_time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BestQuote:
+    """The best resting prices; None on a side where nothing rests."""
+
+    bid: Decimal | None
+    ask: Decimal | None
 
 
 PermitCheck = Callable[[], None]
@@ -94,6 +118,12 @@ class VenuePort(Protocol):
         """Return mark prices."""
         ...
 
+    async def quotes(
+        self, instruments: Iterable[InstrumentId]
+    ) -> dict[InstrumentId, BestQuote]:
+        """Return the best bid and ask."""
+        ...
+
     async def open_orders(
         self, instruments: Iterable[InstrumentId] | None
     ) -> list[VenueOrder]:
@@ -131,4 +161,20 @@ class VenuePort(Protocol):
         self, instrument: InstrumentId, after_trade_id: str
     ) -> list[VenueFill]:
         """Return fills newer than ``after_trade_id``, oldest first (empty: newest)."""
+        ...
+
+    async def funding(
+        self, instruments: Iterable[InstrumentId], since_ns: int
+    ) -> list[CashFlow]:
+        """Return funding booked at ``since_ns`` or later, oldest first."""
+        ...
+
+    async def keep_dead_man(self, resting: Collection[InstrumentId]) -> DeadManSwitch:
+        """
+        Arm, or keep alive, the venue's own switch for orders resting in ``resting``.
+
+        To be called every ten seconds while something rests, and once when nothing
+        does. Says whether it is armed and for what; a venue that refuses, or whose
+        switch would not cover our orders, is no error.
+        """
         ...
