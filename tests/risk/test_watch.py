@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
-from cryptoquantix.risk.book import LedgerEntry
+from cryptoquantix.core.exposure import LedgerEntry
 from cryptoquantix.risk.rules import Limits
 from cryptoquantix.risk.watch import CONFIRM, Watch
 from risk.fake_venue import FakeVenue, down
@@ -144,8 +144,8 @@ async def test_zero_equity_that_a_second_endpoint_denies_is_blind(bench):
 
 
 async def test_negative_equity_that_a_second_endpoint_confirms_is_real(bench):
-    bench.venue.mark("A", "-5") if False else bench.venue.hold("A", 1000, 1, 100)
-    bench.venue.balance = Decimal(90_000)
+    bench.venue.mark("A", 60)
+    bench.venue.balance = Decimal(30_000)
     sight = await bench.second()
     assert sight.is_trip or bench.watch.book.suspended < 0
     assert sight.is_complete
@@ -186,9 +186,12 @@ async def test_a_crash_during_an_unexplained_drop_trips_at_once(bench):
 
 
 async def test_a_deposit_just_before_a_crash_hides_nothing(bench):
+    """Drawdown is of what is at risk now: 5 000 of 150 000 trips, 4 000 does not."""
     bench.venue.balance += 50_000
     await bench.second()
     bench.venue.mark("A", 96)
+    assert not (await bench.second()).is_trip
+    bench.venue.mark("A", "95.5")
     assert (await bench.second()).is_trip
 
 

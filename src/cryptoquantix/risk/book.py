@@ -1,224 +1,278 @@
 """
-Money moved is not money lost: readings to flow-adjusted unit value; it reads no venue.
+What the daemon knows of the money, between two readings; it reads no venue.
 
 The portfolio is held in *units*. Equity divided by units is the unit value, on which
-drawdown is taken. A transfer changes the number of units at the value of that moment;
-everything else changes the value. A jump that marks and fills do not explain is held
-in *suspense*, out of the value, until the venue's ledger names it a transfer or
-its time is up; then it is a loss (or a gain) like any other.
+drawdown is taken; ``flows.py`` says what changes the one and what the other. Equity is
+counted coin by coin at checked rates.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import Any, Final
 
-from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.errors import StateCorrupt
-from cryptoquantix.core.exposure import HeldPosition, LedgerEntry, Reading
-from cryptoquantix.risk.rules import Limits, is_large_drop, unexplained
+from cryptoquantix.core.exposure import (
+    CoinBalance,
+    HeldPosition,
+    OtherHolding,
+    Reading,
+)
+from cryptoquantix.risk import rates
+from cryptoquantix.risk.rates import Rates
+from cryptoquantix.risk.rules import Limits, is_large_drop
+from cryptoquantix.risk.transit import Move, Transit
 
-LEDGER_KEPT_NS: Final = 3_600 * NS_PER_SECOND
-"""How long ids are kept; looks reach back less far than this."""
+WIDE: Final = Context(prec=50)
+ZERO: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Suspense:
     """
-    An unexplained jump: ``cash`` is signed, ``since_ns`` monotonic.
+    An unexplained jump, or a transfer that has met none.
 
-    ``balance`` and ``time_ns`` are of the last reading before it (wall time).
+    ``cash`` is signed, in ``coin``; ``units`` are those it would be as a transfer, at
+    the unit value of its moment; ``since_ns`` is monotonic. ``balance`` and ``time_ns``
+    are of the last reading before it (wall time).
     """
 
     venue: str
     cash: Decimal
     since_ns: int
-    balance: Decimal = Decimal(0)
+    balance: Decimal = ZERO
     time_ns: int = 0
+    coin: str = ""
+    units: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
     """
-    What the daemon knows of the money, between two readings.
+    The money, as of the last readings.
 
-    ``last`` is the latest complete reading per venue. ``ahead`` are transfers that
-    the ledger showed before the equity did. ``seen`` are the ids of ledger entries
-    already taken in, with their times; what is older than ``opened_ns`` is in the
-    baseline.
+    ``last`` is the latest good reading per venue, ``worth`` its equity in USD at the
+    rates of ``check``. ``ahead`` are transfers that the ledger showed before the equity
+    did, ``assumed`` gains that nothing explained in time: they count as deposits.
+    ``seen`` are the ids of transfers already taken in, with their times; what is older
+    than ``opened_ns`` is in the baseline. ``collateral`` is what the prices of coins
+    have done to the account since the baseline. ``refs`` are, for a venue that is not
+    seen, the marks of the others when it last was; ``ratios`` how those have moved.
     """
 
-    units: Decimal = Decimal(0)
+    units: Decimal = ZERO
     last: Mapping[str, Reading] = field(default_factory=dict)
+    worth: Mapping[str, Decimal] = field(default_factory=dict)
+    check: Rates = field(default_factory=Rates)
     suspense: tuple[Suspense, ...] = ()
     ahead: tuple[Suspense, ...] = ()
+    assumed: tuple[Suspense, ...] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
     opened_ns: int = 0
+    transit: Transit = field(default_factory=Transit)
+    collateral: Decimal = ZERO
+    refs: Mapping[str, Mapping[str, Mapping[str, Decimal]]] = field(
+        default_factory=dict
+    )
+    ratios: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
     @property
     def equity(self) -> Decimal:
-        """Equity as read, summed over venues."""
-        return sum((r.equity for r in self.last.values()), Decimal(0))
+        """Equity as read, in USD at checked rates, summed over venues."""
+        return sum(self.worth.values(), ZERO)
 
     @property
     def suspended(self) -> Decimal:
-        """The signed sum of the jumps not yet explained."""
-        return sum((item.cash for item in self.suspense), Decimal(0))
+        """The signed sum of the jumps not yet explained, in USD."""
+        return sum((self.usd(item) for item in self.suspense), ZERO)
+
+    @property
+    def units_now(self) -> Decimal:
+        """Units, jumps not yet explained taken as the transfers they may be."""
+        return self.units + sum((item.units for item in self.suspense), ZERO)
 
     @property
     def value(self) -> Decimal | None:
-        """Unit value, jumps in suspense left out; ``None`` without units."""
+        """
+        Unit value, ``None`` without units.
+
+        While a jump is unexplained there are two: as if it were a transfer, and as if
+        it had not happened. This is the lower one: it is shown, and raises the peak.
+        """
+        found = self._values()
+        return None if found is None else min(found)
+
+    @property
+    def ceiling(self) -> Decimal | None:
+        """The higher of both: no trip on money that is not understood yet."""
+        found = self._values()
+        return None if found is None else max(found)
+
+    def _values(self) -> tuple[Decimal, Decimal] | None:
         if self.units <= 0:
             return None
-        with localcontext(prec=50):
-            return (self.equity - self.suspended) / self.units
+        if not self.suspense:
+            value = WIDE.divide(self.equity, self.units)
+            return value, value
+        apart = WIDE.divide(self.equity - self.suspended, self.units)
+        units = self.units_now
+        if units <= 0:
+            return apart, apart
+        return WIDE.divide(self.equity, units), apart
+
+    def usd(self, item: Suspense) -> Decimal:
+        """Return what ``item`` is worth in USD."""
+        return item.cash * self.rate(item.coin)
+
+    def rate(self, coin: str) -> Decimal:
+        """Return the checked rate of ``coin``; 0 where nobody ever rated it."""
+        if coin in rates.FIXED:
+            return rates.ONE
+        return self.check.values.get(coin, ZERO)
+
+    def look(self, limits: Limits) -> Decimal:
+        """Return the size in USD below which a jump is not worth a look."""
+        return limits.unexplained_look_fraction * abs(self.equity - self.suspended)
+
+    @property
+    def drop(self) -> Decimal:
+        """What is missing without an explanation, in USD; gains elsewhere hide none."""
+        by_venue: dict[str, Decimal] = {}
+        for item in self.suspense:
+            by_venue[item.venue] = by_venue.get(item.venue, ZERO) + self.usd(item)
+        return -sum((cash for cash in by_venue.values() if cash < 0), ZERO)
 
     def has_large_drop(self, limits: Limits) -> bool:
         """Return whether what is in suspense stops entries."""
+        if not self.suspense:
+            return False
         before = self.equity - self.suspended
-        return is_large_drop(self.suspended, before, limits)
+        return is_large_drop(-self.drop, before, limits)
 
 
-def opened(readings: Mapping[str, Reading], opened_ns: int = 0) -> Book:
+def opened(
+    readings: Mapping[str, Reading], opened_ns: int = 0, limits: Limits | None = None
+) -> Book:
     """Return a new book at a unit value of 1: the baseline of an arming."""
-    book = Book(last=dict(readings), opened_ns=opened_ns)
+    check = rates.check({}, readings, limits or Limits())
+    book = valued(Book(last=dict(readings), opened_ns=opened_ns, check=check))
     return replace(book, units=book.equity)
 
 
-def observe(
-    book: Book, readings: Mapping[str, Reading], now_ns: int, limits: Limits
-) -> Book:
-    """
-    Return the book after one complete reading of every venue.
-
-    ``now_ns`` is monotonic. Jumps older than ``limits.unexplained_ns`` leave suspense
-    and count; transfers that the ledger showed first meet their jump here.
-    """
-    suspense = [
-        item for item in book.suspense if now_ns - item.since_ns < limits.unexplained_ns
-    ]
-    book = replace(book, suspense=tuple(suspense))
-    look = limits.unexplained_look_fraction * abs(book.equity)
-    jumps = []
-    for venue, reading in readings.items():
-        before = book.last.get(venue)
-        if before is None:
-            continue
-        jump = unexplained(before, reading)
-        if abs(jump) > look:
-            jumps.append(Suspense(venue, jump, now_ns, before.balance, before.time_ns))
-    book = replace(
-        book,
-        last=dict(book.last) | dict(readings),
-        suspense=book.suspense + tuple(jumps),
-    )
-    ahead, book = book.ahead, replace(book, ahead=())
-    for item in ahead:
-        book = _apply(book, item, now_ns, limits)
-    return book
+def valued(book: Book) -> Book:
+    """Return the book with every venue's worth at the book's rates."""
+    return replace(book, worth={v: worth(book, r) for v, r in book.last.items()})
 
 
-def take_ledger(
-    book: Book,
-    venue: str,
-    entries: Iterable[LedgerEntry],
-    *,
-    now_ns: int,
-    limits: Limits,
-) -> Book:
-    """
-    Return the book after a look at one venue's ledger.
-
-    Transfers not seen before change units. When the entries since the jump account
-    for the whole change of balance, nothing is left to wait for: what is no transfer
-    leaves suspense and counts at once.
-    """
-    entries = tuple(entries)
-    is_accounted = _accounts(book, venue, entries, limits)
-    seen = dict(book.seen)
-    for entry in entries:
-        if entry.entry_id in seen or entry.time_ns <= book.opened_ns:
-            continue
-        seen[entry.entry_id] = entry.time_ns
-        if entry.is_transfer:
-            flow = Suspense(venue, entry.cash, now_ns)
-            book = _apply(book, flow, now_ns, limits)
-    oldest_ns = max(seen.values(), default=0) - LEDGER_KEPT_NS
-    kept = {entry_id: at_ns for entry_id, at_ns in seen.items() if at_ns > oldest_ns}
-    book = replace(book, seen=kept)
-    return count_suspense(book, venue) if is_accounted else book
+def worth(book: Book, reading: Reading) -> Decimal:
+    """Return equity in USD at checked rates; an account without coins as it says."""
+    if not reading.coins:
+        return reading.equity
+    return sum((c.equity * book.rate(c.coin) for c in reading.coins), ZERO)
 
 
-def _accounts(
-    book: Book, venue: str, entries: tuple[LedgerEntry, ...], limits: Limits
-) -> bool:
-    """Return whether the ledger names the whole change of balance since the jump."""
-    jumps = [item for item in book.suspense if item.venue == venue]
-    if not jumps or venue not in book.last:
-        return False
-    first = min(jumps, key=lambda item: item.time_ns)
-    named = sum((e.cash for e in entries if e.time_ns > first.time_ns), Decimal(0))
-    change = book.last[venue].balance - first.balance
-    look = limits.unexplained_look_fraction * abs(book.equity - book.suspended)
-    return bool(named) and abs(change - named) <= look
-
-
-def count_suspense(book: Book, venue: str) -> Book:
-    """Return the book with ``venue``'s jumps counted as gains and losses."""
-    left = tuple(item for item in book.suspense if item.venue != venue)
-    return replace(book, suspense=left)
-
-
-def _apply(book: Book, flow: Suspense, now_ns: int, limits: Limits) -> Book:
-    """Let a transfer meet its jump; keep it while the jump may still come."""
-    value = book.value
-    if value is None or value <= 0:
-        return book
-    look = limits.unexplained_look_fraction * abs(book.equity - book.suspended)
-    met = Decimal(0)
-    suspense = []
-    for item in book.suspense:
-        part = Decimal(0)
-        if item.venue == flow.venue and (item.cash > 0) == (flow.cash > 0):
-            part = min(abs(item.cash), abs(flow.cash - met)).copy_sign(flow.cash)
-        met += part
-        if abs(item.cash - part) > (look if part else 0):
-            suspense.append(replace(item, cash=item.cash - part))
-    with localcontext(prec=50):
-        units = book.units + met / value
-    book = replace(book, units=units, suspense=tuple(suspense))
-    left = replace(flow, cash=flow.cash - met)
-    is_rest = bool(met) and abs(left.cash) <= look
-    return book if is_rest or not left.cash else _late(book, left, now_ns, limits)
-
-
-def _late(book: Book, flow: Suspense, now_ns: int, limits: Limits) -> Book:
-    """
-    Keep what met no jump for a while, then take it out of the value.
-
-    It was too small to be held in suspense, or came after its time: the value already
-    holds it, so the units change at the value without it.
-    """
-    if now_ns - flow.since_ns < limits.unexplained_ns:
-        return replace(book, ahead=(*book.ahead, flow))
+def without(book: Book, venues: set[str]) -> Book:
+    """Return the book without venues that are watched no more: a withdrawal."""
+    gone = sum((book.worth[v] for v in venues & book.worth.keys()), ZERO)
     counted = book.equity - book.suspended
-    if counted - flow.cash <= 0:
-        return book
-    with localcontext(prec=50):
-        units = book.units * counted / (counted - flow.cash)
-    return replace(book, units=units)
+    units = book.units
+    if counted > 0 and counted - gone > 0:
+        units = WIDE.divide(WIDE.multiply(units, counted - gone), counted)
+
+    def kept[T](items: Mapping[str, T]) -> dict[str, T]:
+        return {v: item for v, item in items.items() if v not in venues}
+
+    return replace(
+        book,
+        units=units,
+        last=kept(book.last),
+        worth=kept(book.worth),
+        suspense=tuple(i for i in book.suspense if i.venue not in venues),
+        ahead=tuple(i for i in book.ahead if i.venue not in venues),
+        assumed=tuple(i for i in book.assumed if i.venue not in venues),
+        refs=kept(book.refs),
+        ratios=kept(book.ratios),
+    )
+
+
+# -- written down -------------------------------------------------------------------
+
+_WAITING: Final = ("suspense", "ahead", "assumed")
+_MOVES: Final = ("moves", "early", "strays")
 
 
 def to_json(book: Book, now_ns: int) -> str:
     """Return the book as written; monotonic times become ages."""
-    value = asdict(book)
-    for name in ("suspense", "ahead"):
-        for item in value[name]:
-            item["since_ns"] = now_ns - item["since_ns"]
+    value = {
+        "units": str(book.units),
+        "last": {venue: _plain(reading) for venue, reading in book.last.items()},
+        "rates": {coin: str(rate) for coin, rate in book.check.values.items()},
+        "seen": book.seen,
+        "opened_ns": book.opened_ns,
+        "collateral": str(book.collateral),
+        "transit": {
+            name: [_aging(item, now_ns) for item in getattr(book.transit, name)]
+            for name in _MOVES
+        },
+        "refs": book.refs,
+        "ratios": book.ratios,
+    }
+    for name in _WAITING:
+        value[name] = [_aging(item, now_ns) for item in getattr(book, name)]
     return json.dumps(value, default=str)
+
+
+def _aging(item: Suspense | Move, now_ns: int) -> dict[str, Any]:
+    value = asdict(item)
+    value["since_ns"] = now_ns - item.since_ns
+    return value
+
+
+def _plain(reading: Reading) -> dict[str, Any]:
+    """Return a reading as JSON takes it; by hand: it is written each second."""
+    return {
+        "venue": reading.venue,
+        "equity": str(reading.equity),
+        "balance": str(reading.balance),
+        "time_ns": reading.time_ns,
+        "hints_orders": reading.hints_orders,
+        "venue_time_ns": reading.venue_time_ns,
+        "rates": [[coin, str(rate)] for coin, rate in reading.rates],
+        "coins": [
+            {
+                "coin": item.coin,
+                "equity": str(item.equity),
+                "balance": str(item.balance),
+                "rate": None if item.rate is None else str(item.rate),
+            }
+            for item in reading.coins
+        ],
+        "others": [
+            {
+                "symbol": item.symbol,
+                "kind": item.kind,
+                "size": str(item.size),
+                "coin": item.coin,
+                "value": None if item.value is None else str(item.value),
+            }
+            for item in reading.others
+        ],
+        "positions": [
+            {
+                "symbol": held.symbol,
+                "size": str(held.size),
+                "mark_price": str(held.mark_price),
+                "entry_price": str(held.entry_price),
+                "leg": held.leg,
+                "coin": held.coin,
+                "is_inverse": held.is_inverse,
+            }
+            for held in reading.positions
+        ],
+    }
 
 
 def from_json(text: str, now_ns: int) -> Book:
@@ -228,37 +282,78 @@ def from_json(text: str, now_ns: int) -> Book:
     Raises
     ------
     StateCorrupt
-        If it is not one this version could have written.
+        If it is not one this version, or the one before it, could have written.
     """
     try:
         value = json.loads(text)
-        last = {venue: _reading(item) for venue, item in value["last"].items()}
+        known = {coin: Decimal(rate) for coin, rate in value.get("rates", {}).items()}
+        moves = value.get("transit", {})
         waiting = {
-            name: tuple(_suspense(item, now_ns) for item in value[name])
-            for name in ("suspense", "ahead")
+            name: tuple(_waiting(item, now_ns) for item in value.get(name, ()))
+            for name in _WAITING
         }
-        return Book(
+        book = Book(
+            suspense=waiting["suspense"],
+            ahead=waiting["ahead"],
+            assumed=waiting["assumed"],
             units=Decimal(value["units"]),
-            last=last,
+            last={venue: _reading(item) for venue, item in value["last"].items()},
+            check=Rates(known),
             seen=value["seen"],
             opened_ns=value["opened_ns"],
-            **waiting,
+            collateral=Decimal(value.get("collateral", 0)),
+            transit=Transit(
+                **{
+                    name: tuple(_move(item, now_ns) for item in moves.get(name, ()))
+                    for name in _MOVES
+                }
+            ),
+            refs=_decimals(value.get("refs", {})),
+            ratios=_decimals(value.get("ratios", {})),
         )
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        return valued(book)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         msg = f"the book cannot be read: {error}"
         raise StateCorrupt(msg) from None
 
 
+def _decimals(value: Any) -> Any:  # noqa: ANN401 - JSON of any depth
+    if isinstance(value, dict):
+        return {key: _decimals(item) for key, item in value.items()}
+    return Decimal(value)
+
+
+def _as[T](kind: Callable[..., T], item: dict[str, Any], *names: str) -> T:
+    """Return ``item`` with the named texts as numbers."""
+    numbers = {
+        name: Decimal(item[name]) for name in names if item.get(name) is not None
+    }
+    return kind(**(item | numbers))
+
+
 def _reading(item: dict[str, Any]) -> Reading:
-    positions = []
-    for held in item.pop("positions"):
-        numbers = {k: Decimal(held[k]) for k in ("size", "mark_price", "entry_price")}
-        positions.append(HeldPosition(**(held | numbers)))
-    numbers = {k: Decimal(item[k]) for k in ("equity", "balance")}
-    return Reading(**(item | numbers), positions=tuple(positions))
+    parts: dict[str, Any] = {
+        "positions": tuple(
+            _as(HeldPosition, held, "size", "mark_price", "entry_price")
+            for held in item["positions"]
+        ),
+        "coins": tuple(
+            _as(CoinBalance, coin, "equity", "balance", "rate")
+            for coin in item.get("coins", ())
+        ),
+        "others": tuple(
+            _as(OtherHolding, other, "size", "value")
+            for other in item.get("others", ())
+        ),
+        "rates": tuple((coin, Decimal(rate)) for coin, rate in item.get("rates", ())),
+    }
+    return _as(Reading, item | parts, "equity", "balance")
 
 
-def _suspense(item: dict[str, Any], now_ns: int) -> Suspense:
-    numbers = {k: Decimal(item[k]) for k in ("cash", "balance")}
-    since_ns = now_ns - item["since_ns"]
-    return Suspense(**(item | numbers | {"since_ns": since_ns}))
+def _waiting(item: dict[str, Any], now_ns: int) -> Suspense:
+    item = item | {"since_ns": now_ns - item["since_ns"]}
+    return _as(Suspense, item, "cash", "balance", "units")
+
+
+def _move(item: dict[str, Any], now_ns: int) -> Move:
+    return _as(Move, item | {"since_ns": now_ns - item["since_ns"]}, "cash")

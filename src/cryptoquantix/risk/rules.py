@@ -10,19 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import Enum
-from typing import Final
 
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.control.status import RiskState
-from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
+from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.exposure import HeldPosition, Reading
-
-FILL_TOLERANCE: Final = Decimal("0.01")
-"""How far beyond the marks of one second its fills may lie, fee included."""
-
-CONSISTENCY_TOLERANCE: Final = Decimal("0.001")
-"""How far, of equity, the parts of one reading may miss their sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +22,17 @@ class Limits:
     """
     The policy. Fractions are of the 24 h peak, or of the trip limit where said.
 
+    ``collateral_moves`` says whether the price move of a coin held as collateral
+    counts in the drawdown (dollar coins always count). ``rate_*`` bound the rate of a
+    coin: how far a vote may lie from the median, a dollar coin that one venue alone
+    rates from 1, and another such coin from its last second. ``transit_ns`` is how long
+    money may be on its way between own venues, ``transit_fee_fraction`` how much of it
+    the way may cost.
+
     Raises
     ------
     SettingsError
-        If a limit is out of range.
+        If a limit is out of range: one sentence.
     """
 
     drawdown_fraction_max: Decimal = Decimal("0.03")
@@ -47,23 +46,58 @@ class Limits:
     orphan_ns: int = 10 * NS_PER_SECOND
     confirm_ns: int = 250 * NS_PER_MS
     reading_ns: int = 700 * NS_PER_MS
+    stale_ns: int = 5 * NS_PER_SECOND
+    collateral_moves: bool = True
+    rate_outlier_fraction: Decimal = Decimal("0.01")
+    rate_bound_fraction: Decimal = Decimal("0.01")
+    rate_step_fraction: Decimal = Decimal("0.05")
+    transit_ns: int = NS_PER_DAY
+    transit_fee_fraction: Decimal = Decimal("0.01")
 
     def __post_init__(self) -> None:
-        if not 0 < self.drawdown_fraction_max <= 1:
-            msg = (
-                "risk.drawdown_fraction_max must be above 0 and at most 1, "
-                f"was {self.drawdown_fraction_max}"
-            )
-            raise SettingsError(msg)
+        for name, least, most in _BOUNDS:
+            value = getattr(self, name)
+            if not (Decimal(value).is_finite() and least < value <= most):
+                msg = (
+                    f"risk.{name} must be above {least} and at most {most}, was {value}"
+                )
+                raise SettingsError(msg)
         wrong = [f for f in self.warning_fractions if not 0 < f < 1]
         if wrong:
             msg = f"risk.warning_fractions must lie between 0 and 1, was {wrong[0]}"
+            raise SettingsError(msg)
+        if list(self.warning_fractions) != sorted(set(self.warning_fractions)):
+            msg = (
+                "risk.warning_fractions must rise from one to the next, was "
+                + ", ".join(map(str, self.warning_fractions))
+            )
             raise SettingsError(msg)
 
     @property
     def hard_fraction(self) -> Decimal:
         """The drawdown beyond which an explained drop needs no second read."""
         return self.drawdown_fraction_max * self.hard_multiple
+
+
+_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("drawdown_fraction_max", 0, 1),
+    ("hard_multiple", 1, 1000),
+    ("unexplained_look_fraction", 0, 1),
+    ("unexplained_drop_of_limit", 0, 1),
+    ("unexplained_ns", 0, 600 * NS_PER_SECOND),
+    ("blind_ns", 0, 600 * NS_PER_SECOND),
+    ("blind_cancel_ns", 0, NS_PER_DAY),
+    ("orphan_ns", 0, NS_PER_DAY),
+    ("confirm_ns", 0, NS_PER_SECOND),
+    ("reading_ns", 0, NS_PER_SECOND),
+    ("stale_ns", 0, 600 * NS_PER_SECOND),
+    ("rate_outlier_fraction", 0, 1),
+    ("rate_bound_fraction", 0, 1),
+    ("rate_step_fraction", 0, 1),
+    ("transit_ns", 0, 30 * NS_PER_DAY),
+    ("transit_fee_fraction", 0, 1),
+)
+"""Above what and up to what each limit may lie."""
 
 
 class Verdict(Enum):
@@ -119,84 +153,6 @@ def warning_level(value: Decimal, peak: Decimal, limits: Limits) -> int:
         reaches(value, peak, fraction * limits.drawdown_fraction_max)
         for fraction in limits.warning_fractions
     )
-
-
-def blindness(reading: Reading) -> str:
-    """
-    Return why ``reading`` is no number to compare, or an empty text.
-
-    NaN, infinity, zero and negative equity, positions without a mark, and parts that
-    do not make the sum are *blind*: neither a drawdown nor an all-clear.
-    """
-    if not (reading.equity.is_finite() and reading.balance.is_finite()):
-        return f"equity is {reading.equity}"
-    if reading.equity <= 0:
-        return f"equity is {reading.equity}"
-    return inconsistency(reading)
-
-
-def inconsistency(reading: Reading) -> str:
-    """Return how the parts of ``reading`` contradict each other, or nothing."""
-    for held in reading.positions:
-        numbers = (held.size, held.mark_price, held.entry_price)
-        if not all(number.is_finite() for number in numbers) or held.mark_price <= 0:
-            return f"{held.symbol} has size {held.size} at mark {held.mark_price}"
-    open_pnl = sum(
-        (
-            held.size * (held.mark_price - held.entry_price)
-            for held in reading.positions
-        ),
-        Decimal(0),
-    )
-    missing = reading.equity - reading.balance - open_pnl
-    if abs(missing) > CONSISTENCY_TOLERANCE * max(abs(reading.equity), Decimal(1)):
-        return (
-            f"equity {reading.equity} is not balance {reading.balance} plus open "
-            f"PnL {open_pnl:f}"
-        )
-    return ""
-
-
-def unexplained(before: Reading, after: Reading) -> Decimal:
-    """
-    Return the part of the change of equity that marks and fills do not explain.
-
-    Held sizes move with their marks. A size that changed was filled somewhere between
-    both marks, give or take ``FILL_TOLERANCE`` of what was traded, fee included: that
-    makes a range of changes, and the result is the signed distance from it (0 inside).
-    """
-    low = high = Decimal(0)
-    old = {(held.symbol, held.leg): held for held in before.positions}
-    new = {(held.symbol, held.leg): held for held in after.positions}
-    for key in old.keys() | new.keys():
-        least, most = _range(old.get(key), new.get(key))
-        low += least
-        high += most
-    change = after.equity - before.equity
-    if change < low:
-        return change - low
-    if change > high:
-        return change - high
-    return Decimal(0)
-
-
-def _range(
-    old: HeldPosition | None, new: HeldPosition | None
-) -> tuple[Decimal, Decimal]:
-    """Return the least and most that one position can have moved equity."""
-    size_old = old.size if old else Decimal(0)
-    size_new = new.size if new else Decimal(0)
-    some = new or old
-    assert some is not None
-    mark_new = new.mark_price if new else some.mark_price
-    mark_old = old.mark_price if old else some.entry_price
-    moved = size_old * (mark_new - mark_old)
-    traded = size_new - size_old
-    if not traded:
-        return moved, moved
-    fills = [traded * (mark_new - price) for price in (mark_old, mark_new)]
-    slack = abs(traded) * max(mark_old, mark_new) * FILL_TOLERANCE
-    return moved + min(fills) - slack, moved + max(fills) + slack
 
 
 def is_large_drop(loss: Decimal, equity: Decimal, limits: Limits) -> bool:
