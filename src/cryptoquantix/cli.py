@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,6 +43,11 @@ catalog_app = typer.Typer(no_args_is_help=True, help="What history is held.")
 app.add_typer(catalog_app, name="catalog")
 study_app = typer.Typer(no_args_is_help=True, help="Walk-forward research.")
 app.add_typer(study_app, name="study")
+alarms_app = typer.Typer(
+    invoke_without_command=True,
+    help="Deliver the risk daemon's alarms, and raise one when it falls silent.",
+)
+app.add_typer(alarms_app, name="alarms")
 
 
 def main() -> None:
@@ -117,16 +122,56 @@ def risk(
     run(config, listen, ready)
 
 
-@app.command()
-def alarms(config: Config = None, as_json: Json = False) -> None:
+@alarms_app.callback()
+def alarms(
+    context: typer.Context,
+    watch_only: Annotated[
+        bool,
+        typer.Option(
+            "--watch-only", help="Only watch the daemon, from another machine."
+        ),
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Deliver the risk daemon's alarms, and raise one when it falls silent."""
+    if context.invoked_subcommand is not None:
+        return
     from cryptoquantix.apps.alarms import run
 
-    def ready(what: dict[str, str]) -> None:
-        text = f"alarms of {what['daemon']} go to: {what['channel']}"
+    def ready(what: dict[str, Any]) -> None:
+        verb = "watching" if what["watch_only"] else "alarms of"
+        names = ", ".join(what["channels"]) or what["channel"]
+        text = f"{verb} {what['daemon']} go to: {names}"
         _announce(what, as_json=as_json, text=text)
 
-    run(config, on_ready=ready)
+    run(config, is_watch_only=watch_only, on_ready=ready)
+
+
+@alarms_app.command("test")
+def alarms_test(config: Config = None, as_json: Json = False) -> None:
+    """Send a test alarm through every channel; exit 1 if one does not take it."""
+    from cryptoquantix.apps.alarms import test, test_text
+
+    result = test(config)
+    _print(result, as_json=as_json, text=test_text(result))
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+@alarms_app.command("ack")
+def alarms_ack(
+    who: Annotated[
+        str | None, typer.Option("--who", help="Your name, for the record.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say that a person has seen the critical alarms: they are not repeated."""
+    from cryptoquantix.apps.acknowledge import acknowledge, text
+
+    result = acknowledge(config, who)
+    _print(result, as_json=as_json, text=text(result))
 
 
 @app.command()

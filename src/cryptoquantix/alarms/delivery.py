@@ -1,174 +1,190 @@
 """
-Take the daemon's alarms to a person; it never acts on an account.
+Messages to channels: each channel alone, for as long as it takes; it judges none.
 
-Two loops that do not wait for each other: one listens to the daemon and notices
-its silence, the other delivers, with bounded backoff, for as long as it takes. What
-the daemon raised stays in its store until it is acknowledged, which happens after
-delivery: at least once, never lost.
+A channel that is down delays only its own. Its schedule of retries is bounded to a
+minute, or to what it asks for itself. Many messages that wait together go as one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from cryptoquantix.alarms.channel import Channel, DeliveryError
-from cryptoquantix.alarms.silence import Change, SilenceWatch
-from cryptoquantix.alarms.texts import (
-    NO_CHANNEL,
-    alarm_text,
-    heard_again_text,
-    silence_text,
-)
-from cryptoquantix.control.status import Alarm
-from cryptoquantix.core.clock import Clock
-from cryptoquantix.core.errors import DaemonError
-from cryptoquantix.risk_client.operator import OperatorClient
+from cryptoquantix.alarms.keeper import Keeper
+from cryptoquantix.alarms.progress import Entry, Health, Ledger
+from cryptoquantix.alarms.texts import digest, message
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 
 _LOG = logging.getLogger(__name__)
 
-_POLL_SECONDS: Final = 0.5
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
-_OUTBOX_MAX: Final = 256
-_REMEMBERED_MAX: Final = 1024
-_LOGGED_KEPT: Final = 50
+_SINGLE_MAX: Final = 5
+_DIGEST_MAX: Final = 20
+_DIGEST_LENGTH_MAX: Final = 3_800
+_ORDER: Final = ("info", "warning", "critical")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One text to deliver; ``alarm`` is None for what this process raised itself."""
+class LogChannel:
+    """The log, where there is no channel: it reaches nobody, and does not claim to."""
 
-    text: str
-    alarm: Alarm | None = None
+    name = "log"
+
+    async def deliver(self, text: str, severity: str) -> None:
+        """Write ``text`` to the log."""
+        _LOG.warning("%s", text, extra={"severity": severity})
+
+    async def check(self) -> None:
+        """Find nothing out."""
+
+    async def close(self) -> None:
+        """Release nothing."""
 
 
 class Delivery:
     """
-    The alarms process.
+    Takes what waits in the ledger to the channels.
 
     Parameters
     ----------
-    channel : Channel or None
-        None logs alarms and leaves them unacknowledged, so that ``cqx status`` keeps
-        saying that nobody was told. Beyond 50 the oldest are let go, because the
-        daemon lists only 100 and a new alarm must still be seen.
+    down_seconds : float
+        After so long a failing channel is a warning on the others.
     """
 
     def __init__(
         self,
-        client: OperatorClient,
-        channel: Channel | None,
+        ledger: Ledger,
+        channels: Sequence[Channel],
+        keeper: Keeper,
         *,
         clock: Clock,
-        silent_seconds: float,
-        daemon_url: str,
+        down_seconds: float,
     ) -> None:
-        self._client = client
-        self._channel = channel
+        self._ledger = ledger
+        self._channels = list(channels)
+        self._keeper = keeper
         self._clock = clock
-        self._daemon_url = daemon_url
-        self._watch = SilenceWatch(silent_seconds, clock.monotonic_ns())
-        self._outbox: asyncio.Queue[Message] = asyncio.Queue(_OUTBOX_MAX)
-        self._queued: set[Alarm] = set()
-        self._told: set[Alarm] = set()
-        self._told_order: deque[Alarm] = deque()
+        self._down_seconds = down_seconds
+        self._wakes = {channel.name: asyncio.Event() for channel in channels}
+        self.has_delivered = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that something waits in the ledger."""
+        self._keeper.changed()
+        for wake in self._wakes.values():
+            wake.set()
 
     async def run(self) -> None:
-        """Listen and deliver for ever; cancellation leaves the rest to the daemon."""
-        if self._channel is None:
-            _LOG.warning(NO_CHANNEL)
+        """Deliver for ever; cancellation leaves the rest to the next start."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="alarms-listen")
-            tasks.create_task(self._deliver(), name="alarms-deliver")
+            for channel in self._channels:
+                tasks.create_task(self._serve(channel), name=f"to-{channel.name}")
 
-    async def _listen(self) -> None:
-        while True:
-            problem = await self._take_alarms()
-            change = self._watch.observe(
-                is_heard=not problem, monotonic_ns=self._clock.monotonic_ns()
-            )
-            if change is not None:
-                self._raise_own(*change, problem)
-            await asyncio.sleep(_POLL_SECONDS)
+    async def check(self) -> None:
+        """Ask every channel once whether it can work; note and log what is wrong."""
+        await asyncio.gather(*(self._check(channel) for channel in self._channels))
 
-    async def _take_alarms(self) -> str:
-        """Queue what is undelivered; return what is wrong with the daemon, or ''."""
+    async def check_again(self) -> None:
+        """Ask those that failed and have nothing to deliver, which would tell."""
+        for channel in self._channels:
+            is_idle = not self._ledger.waiting(channel.name)
+            if is_idle and self._health(channel.name).problem:
+                await self._check(channel)
+
+    async def _check(self, channel: Channel) -> None:
         try:
-            alarms = await self._client.alarms()
-            await self._release(alarms)
-        except DaemonError as error:
-            return str(error)
-        for alarm in alarms:
-            is_known = alarm in self._queued or alarm in self._told
-            if not is_known and not self._outbox.full():
-                self._queued.add(alarm)
-                self._outbox.put_nowait(Message(alarm_text(alarm), alarm))
-        if await self._client.is_healthy():
-            return ""
-        return f"{self._daemon_url} answers, but its loop stands still"
-
-    async def _release(self, alarms: list[Alarm]) -> None:
-        """Acknowledge again what was told but is still listed."""
-        told = [alarm for alarm in alarms if alarm in self._told]
-        keep = _LOGGED_KEPT if self._channel is None else 0
-        for alarm in told[: max(0, len(alarms) - keep)]:
-            await self._client.acknowledge(alarm.id)
-
-    def _raise_own(self, change: Change, seconds: float, problem: str) -> None:
-        now_ns = self._clock.time_ns()
-        if change is Change.FELL_SILENT:
-            text = silence_text(now_ns, seconds, problem)
+            await channel.check()
+        except DeliveryError as error:
+            _LOG.error("the channel %s fails its self-test: %s", channel.name, error)
+            self._failed(channel.name, error)
         else:
-            text = heard_again_text(now_ns, seconds)
-        _LOG.warning("%s", text)
-        if self._outbox.full():
-            _LOG.error("the outbox is full: this alarm is only in the log")
-            return
-        self._outbox.put_nowait(Message(text))
+            self._worked(channel.name, ())
 
-    async def _deliver(self) -> None:
-        while True:
-            message = await self._outbox.get()
-            await self._deliver_one(message)
-            alarm = message.alarm
-            if alarm is None:
-                continue
-            self._remember(alarm)
-            if self._channel is not None:
-                await self._acknowledge(alarm)
-
-    async def _deliver_one(self, message: Message) -> None:
-        """Try until it is delivered; a channel that is down delays only its own."""
-        if self._channel is None:
-            _LOG.warning("%s", message.text)
-            return
+    async def _serve(self, channel: Channel) -> None:
+        wake = self._wakes[channel.name]
         failures = 0
         while True:
+            wake.clear()
+            batch = _batch(self._ledger.waiting(channel.name))
+            if not batch:
+                await wake.wait()
+                continue
             try:
-                await self._channel.deliver(message.text)
+                await channel.deliver(*self._text(channel.name, batch))
             except DeliveryError as error:
                 step = min(failures, len(_BACKOFF_SECONDS) - 1)
                 delay = max(_BACKOFF_SECONDS[step], error.delay_seconds)
-                _LOG.warning("not delivered, trying again in %.1f s: %s", delay, error)
                 failures += 1
+                _LOG.warning(
+                    "not delivered to %s, trying again in %.1f s: %s",
+                    *(channel.name, delay, error),
+                )
+                self._failed(channel.name, error)
                 await asyncio.sleep(delay)
             else:
-                return
+                failures = 0
+                self._worked(channel.name, batch)
 
-    async def _acknowledge(self, alarm: Alarm) -> None:
-        try:
-            await self._client.acknowledge(alarm.id)
-        except DaemonError as error:
-            # Still listed: `_release` acknowledges it at a later poll.
-            _LOG.warning("delivered but not acknowledged: %s", error)
+    def _text(self, channel: str, batch: Sequence[Entry]) -> tuple[str, str]:
+        let_go = self._health(channel).let_go
+        worst = max((entry.severity for entry in batch), key=_rank)
+        if len(batch) == 1 and not let_go:
+            return batch[0].text, worst
+        return digest([entry.text for entry in batch], let_go), worst
 
-    def _remember(self, alarm: Alarm) -> None:
-        # The whole alarm, not its id: a new store counts its ids from one again.
-        self._queued.discard(alarm)
-        self._told.add(alarm)
-        self._told_order.append(alarm)
-        if len(self._told_order) > _REMEMBERED_MAX:
-            self._told.discard(self._told_order.popleft())
+    def _worked(self, channel: str, batch: Sequence[Entry]) -> None:
+        health = self._health(channel)
+        if health.is_told:
+            self._tell_others(channel, "info", f"the channel {channel} works again")
+        if health.problem or batch:
+            since_ns = self._clock.time_ns() if health.problem else health.since_ns
+            let_go = 0 if batch else health.let_go
+            self._ledger.progress.channels[channel] = Health(
+                since_ns=since_ns, let_go=let_go
+            )
+        self._ledger.delivered(channel, batch)
+        self._keeper.changed()
+        self.has_delivered.set()
+
+    def _failed(self, channel: str, error: DeliveryError) -> None:
+        health, now_ns = self._health(channel), self._clock.time_ns()
+        if not health.problem:
+            health.since_ns = now_ns
+        health.problem = str(error)
+        seconds = (now_ns - health.since_ns) / NS_PER_SECOND
+        if not health.is_told and seconds >= self._down_seconds:
+            health.is_told = True
+            why = f"has failed for {seconds / 60:.0f} minutes: {error}"
+            self._tell_others(channel, "warning", f"the channel {channel} {why}")
+        self._keeper.changed()
+
+    def _tell_others(self, channel: str, severity: str, text: str) -> None:
+        others = [name for name in self._ledger.channels if name != channel]
+        now_ns = self._clock.time_ns()
+        self._ledger.raise_own(
+            message(severity, now_ns, text), severity, now_ns, channels=others
+        )
+        self.wake()
+
+    def _health(self, channel: str) -> Health:
+        return self._ledger.progress.channels.setdefault(channel, Health())
+
+
+def _batch(waiting: Sequence[Entry]) -> list[Entry]:
+    """Return what goes as one message: one, or many where many wait."""
+    if len(waiting) <= _SINGLE_MAX:
+        return list(waiting[:1])
+    batch: list[Entry] = []
+    length = 0
+    for entry in waiting[:_DIGEST_MAX]:
+        length += len(entry.text)
+        if batch and length > _DIGEST_LENGTH_MAX:
+            break
+        batch.append(entry)
+    return batch
+
+
+def _rank(severity: str) -> int:
+    return _ORDER.index(severity) if severity in _ORDER else len(_ORDER)

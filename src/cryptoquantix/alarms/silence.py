@@ -1,4 +1,4 @@
-"""When a daemon that is not heard becomes an alarm; it asks and sends nothing."""
+"""When something that is missing becomes an alarm; it asks and sends nothing."""
 
 from __future__ import annotations
 
@@ -20,25 +20,36 @@ class SilenceWatch:
     """
     One alarm a silence, one all-clear after it.
 
-    Times are monotonic. The watch starts as if the daemon had just been heard, so
-    that a daemon which never comes up is an alarm too, after the same time.
+    Times are monotonic. The watch starts as if it had just been heard, so that what
+    never comes is an alarm too, after the same time; with ``is_silent`` it goes on
+    with a silence that was told before a restart.
     """
 
     silent_seconds: float
     heard_ns: int
     is_silent: bool = False
+    since_ns: int | None = None
 
     def observe(
-        self, *, is_heard: bool, monotonic_ns: int
+        self, *, is_heard: bool, monotonic_ns: int, age_ns: int = 0
     ) -> tuple[Change, float] | None:
-        """Return what changed and the seconds of silence so far, or None."""
-        silence_seconds = (monotonic_ns - self.heard_ns) / NS_PER_SECOND
+        """
+        Return what changed and the seconds of silence so far, or None.
+
+        ``age_ns`` is how old what was heard is: something too old is a silence, which
+        has begun that long ago.
+        """
         if is_heard:
-            self.heard_ns = monotonic_ns
-            if self.is_silent:
-                self.is_silent = False
-                return Change.HEARD_AGAIN, silence_seconds
-        elif not self.is_silent and silence_seconds >= self.silent_seconds:
-            self.is_silent = True
-            return Change.FELL_SILENT, silence_seconds
-        return None
+            self.heard_ns = monotonic_ns - age_ns
+        silence_seconds = (monotonic_ns - self.heard_ns) / NS_PER_SECOND
+        if silence_seconds < self.silent_seconds:
+            return self._heard(monotonic_ns) if is_heard and self.is_silent else None
+        if self.is_silent:
+            return None
+        self.is_silent, self.since_ns = True, self.heard_ns
+        return Change.FELL_SILENT, silence_seconds
+
+    def _heard(self, monotonic_ns: int) -> tuple[Change, float]:
+        since_ns = self.since_ns if self.since_ns is not None else monotonic_ns
+        self.is_silent, self.since_ns = False, None
+        return Change.HEARD_AGAIN, (monotonic_ns - since_ns) / NS_PER_SECOND
