@@ -25,17 +25,24 @@ type AccountFault = Callable[[SimulatedVenue, Active, int], str]
 def _transfer(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
     fault = active.fault
     sign = 1 if fault.kind is Kind.DEPOSIT else -1
-    venue.transfer(ACCOUNT, sign * to_units(Decimal(fault.amount)), time_ns, fault.coin)
+    units = sign * to_units(Decimal(fault.amount))
+    try:
+        venue.transfer(fault.account, units, time_ns, fault.coin)
+    except ValueError as error:
+        return f"nothing happens: {error}"
     return f"{fault.kind.value} of {fault.amount} {fault.coin}".rstrip()
 
 
-def _external_fill(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
+def external_fill(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
+    """Fill an order that the owner placed elsewhere; return what happened."""
     fault = active.fault
     symbol = fault.symbol or next(iter(venue.exchange.markets))
     market = venue.exchange.markets.get(symbol)
     if market is None:
         return f"no {symbol} at {venue.name}: nothing happens"
-    account = venue.exchange.clearing.accounts[ACCOUNT]
+    account = venue.exchange.clearing.accounts.get(fault.account)
+    if account is None:
+        return f"no account {fault.account} at {venue.name}: nothing happens"
     legs = account.legs(symbol)
     request = OrderRequest(
         symbol=symbol,
@@ -47,7 +54,7 @@ def _external_fill(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
         leg=legs[0] if fault.side == "buy" else legs[-1],
     )
     price = market.price_ticks
-    order = venue.exchange.external_fill(ACCOUNT, request, price, time_ns)
+    order = venue.exchange.external_fill(fault.account, request, price, time_ns)
     venue.settle()
     return f"order {order.id} from elsewhere: {fault.side} {fault.amount} {symbol}"
 
@@ -55,7 +62,9 @@ def _external_fill(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
 def _deleverage(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
     """Close one leg at the mark: the venue gives it to a bankrupt counterparty."""
     fault = active.fault
-    account = venue.exchange.clearing.accounts[ACCOUNT]
+    account = venue.exchange.clearing.accounts.get(fault.account)
+    if account is None:
+        return f"no account {fault.account} at {venue.name}: nothing happens"
     for market, held in venue.exchange.clearing.open_holdings(account):
         symbol = held.listing.symbol
         if fault.symbol in {"", symbol}:
@@ -63,7 +72,7 @@ def _deleverage(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
             if fault.amount:
                 wanted = int(Decimal(fault.amount) / held.listing.lot_size)
                 lots = max(1, min(lots, wanted))
-            venue.exchange.deleverage(ACCOUNT, symbol, held.leg, lots, time_ns)
+            venue.exchange.deleverage(fault.account, symbol, held.leg, lots, time_ns)
             venue.settle()
             size = market.listing.size_text(lots)
             return f"{size} of {symbol} auto-deleveraged"
@@ -72,7 +81,9 @@ def _deleverage(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
 
 def _position_mode(venue: SimulatedVenue, active: Active, time_ns: int) -> str:
     is_hedged = active.fault.mode == "hedge"
-    venue.exchange.force_mode(ACCOUNT, is_hedged=is_hedged, time_ns=time_ns)
+    venue.exchange.force_mode(
+        active.fault.account, is_hedged=is_hedged, time_ns=time_ns
+    )
     venue.settle()
     return f"position mode is {active.fault.mode}"
 
@@ -85,7 +96,7 @@ def _session_expired(venue: SimulatedVenue, active: Active, time_ns: int) -> str
 ACCOUNT_FAULTS: dict[Kind, AccountFault] = {
     Kind.DEPOSIT: _transfer,
     Kind.WITHDRAWAL: _transfer,
-    Kind.EXTERNAL_FILL: _external_fill,
+    Kind.EXTERNAL_FILL: external_fill,
     Kind.ADL: _deleverage,
     Kind.POSITION_MODE: _position_mode,
     Kind.SESSION_EXPIRED: _session_expired,

@@ -120,6 +120,21 @@ class Booking(NamedTuple):
     coin: str = ""
 
 
+class ChainMove(NamedTuple):
+    """Money that came from (positive) or went to another venue."""
+
+    id: int
+    account_id: int
+    coin: str
+    units: int
+    time_ns: int
+
+    @property
+    def hash(self) -> str:
+        """What a chain would call it."""
+        return f"{self.id:064x}"
+
+
 @dataclass(slots=True)
 class Account:
     """

@@ -11,10 +11,11 @@ import msgspec
 from aiohttp import web
 
 from cryptoquantix.simulator.account_faults import ACCOUNT
+from cryptoquantix.simulator.clearing import STABLECOINS
 from cryptoquantix.simulator.fault_kinds import OUTAGES
 from cryptoquantix.simulator.fault_runner import FaultRunner
 from cryptoquantix.simulator.faults import ANY, parse_fault
-from cryptoquantix.simulator.listing import to_units
+from cryptoquantix.simulator.listing import money_text, to_units
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.venue import SimulatedVenue
 from cryptoquantix.simulator.world import World
@@ -48,6 +49,8 @@ class Admin:
             ("DELETE", "/faults"): self._end_faults,
             ("GET", "/account"): self._account,
             ("POST", "/account"): self._transfer,
+            ("POST", "/transfer"): self._send,
+            ("POST", "/rate"): self._rate,
             ("GET", "/watch"): self._watched,
             ("POST", "/watch"): self._watch,
             ("GET", "/log"): self._log,
@@ -179,23 +182,84 @@ class Admin:
         return {"ended": ended} | await self._list_faults(request)
 
     async def _account(self, request: web.BaseRequest) -> dict[str, Any]:
-        venue = self._venue(request.rel_url.query)
-        return venue.account_json(ACCOUNT)
+        query = request.rel_url.query
+        venue = self._venue(query)
+        return venue.account_json(_account_of(venue, query))
 
     async def _transfer(self, request: web.BaseRequest) -> dict[str, Any]:
-        wanted = await _object(request, {"venue", "deposit", "withdraw"})
+        wanted = await _object(
+            request, {"venue", "deposit", "withdraw", "coin", "account"}
+        )
         venue = self._venue(wanted)
         if ("deposit" in wanted) == ("withdraw" in wanted):
             msg = "give either deposit or withdraw"
             raise AdminError(msg)
         name = "deposit" if "deposit" in wanted else "withdraw"
-        value = _number(wanted, name)
-        if value <= 0:
-            msg = f"{name} must be positive, was {wanted[name]!r}"
-            raise AdminError(msg)
-        units = to_units(value) * (1 if name == "deposit" else -1)
-        venue.transfer(ACCOUNT, units, self._world.clock.time_ns())
-        return venue.account_json(ACCOUNT)
+        units = _units(wanted, name) * (1 if name == "deposit" else -1)
+        account = _account_of(venue, wanted)
+        coin, time_ns = str(wanted.get("coin", "")), self._world.clock.time_ns()
+        try:
+            venue.transfer(account, units, time_ns, coin)
+        except ValueError as error:
+            raise AdminError(str(error)) from None
+        return venue.account_json(account)
+
+    async def _send(self, request: web.BaseRequest) -> dict[str, Any]:
+        """Move money from one venue to another, with a lag."""
+        wanted = await _object(
+            request, {"from", "to", "coin", "amount", "lag_seconds", "account"}
+        )
+        sender = self._venue({"venue": wanted.get("from")})
+        receiver = self._venue({"venue": wanted.get("to")})
+        lag = _seconds(wanted, default=Decimal(0), name="lag_seconds")
+        try:
+            self._world.send(
+                sender,
+                receiver,
+                account_id=_account_of(sender, wanted),
+                coin=str(wanted.get("coin", "")),
+                units=_units(wanted, "amount"),
+                lag_ns=int(lag * 10**9),
+            )
+        except ValueError as error:
+            raise AdminError(str(error)) from None
+        return {
+            "on_their_way": [
+                {"to": c.to, "coin": c.coin, "amount": money_text(c.units)}
+                for c in self._world.crossings
+            ]
+        }
+
+    async def _rate(self, request: web.BaseRequest) -> dict[str, Any]:
+        """Say what a coin is worth in dollars, at one venue or at all."""
+        wanted = await _object(request, {"venue", "coin", "usd"})
+        coin = wanted.get("coin")
+        named = wanted.get("venue")
+        venues = (
+            list(self._world.venues.values()) if named == ANY else [self._venue(wanted)]
+        )
+        usd: Fraction | None = None
+        if wanted.get("usd") is not None:
+            usd = Fraction(_number(wanted, "usd"))
+            if usd <= 0:
+                msg = f"usd must be positive or null, was {wanted['usd']!r}"
+                raise AdminError(msg)
+        time_ns = self._world.clock.time_ns()
+        for venue in venues:
+            known = {*venue.rules.known_coins, *STABLECOINS} - {"USD"}
+            if coin not in known:
+                msg = f"coin must be one of {', '.join(sorted(known))}, was {coin!r}"
+                raise AdminError(msg)
+        for venue in venues:
+            venue.set_coin_price(str(coin), usd, time_ns + venue.skew_ns)
+            self._world.record.add(
+                "rate",
+                time_ns,
+                venue=venue.name,
+                coin=coin,
+                usd=None if usd is None else str(wanted["usd"]),
+            )
+        return {v.name: v.coin_prices() for v in venues}
 
     async def _watch(self, request: web.BaseRequest) -> dict[str, Any]:
         wanted = await _object(request, {"venue", "threshold"})
@@ -272,12 +336,35 @@ def _number(wanted: dict[str, Any], name: str) -> Decimal:
     return number
 
 
-def _seconds(wanted: dict[str, Any], default: Decimal | None = None) -> Decimal:
-    if "seconds" not in wanted and default is not None:
+def _units(wanted: dict[str, Any], name: str) -> int:
+    units = to_units(_number(wanted, name))
+    if units <= 0:
+        msg = f"{name} must be positive, was {wanted[name]!r}"
+        raise AdminError(msg)
+    return units
+
+
+def _account_of(
+    venue: SimulatedVenue,
+    wanted: Any,  # noqa: ANN401 - dict or query
+) -> int:
+    name = str(wanted.get("account", ACCOUNT))
+    accounts = venue.exchange.clearing.accounts
+    if not name.isdecimal() or len(name) > 9 or int(name) not in accounts:
+        known = ", ".join(map(str, accounts))
+        msg = f"account must be one of {known}, was {name!r}"
+        raise AdminError(msg)
+    return int(name)
+
+
+def _seconds(
+    wanted: dict[str, Any], default: Decimal | None = None, name: str = "seconds"
+) -> Decimal:
+    if name not in wanted and default is not None:
         return default
-    seconds = _number(wanted, "seconds")
+    seconds = _number(wanted, name)
     if not 0 <= seconds <= SECONDS_MAX:
-        msg = f"seconds must be within 0..{SECONDS_MAX:.0f}, was {seconds}"
+        msg = f"{name} must be within 0..{SECONDS_MAX:.0f}, was {seconds}"
         raise AdminError(msg)
     return seconds
 

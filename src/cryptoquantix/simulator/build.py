@@ -160,8 +160,8 @@ def _fund(
         return
     account = venue.exchange.clearing.open_account(0, time_ns)
     for coin, amount in balances.items():
-        if coin not in venue.rules.coins:
-            known = ", ".join(venue.rules.coins)
+        if coin not in venue.rules.known_coins:
+            known = ", ".join(venue.rules.known_coins)
             msg = f"{venue.name} settles in {known}, not in {coin}"
             raise ValueError(msg)
         if units := to_units(Decimal(amount)):

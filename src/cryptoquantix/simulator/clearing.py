@@ -17,6 +17,7 @@ from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import (
     NO_ORDERS,
     Account,
+    ChainMove,
     Holding,
     Leg,
     OpenOrders,
@@ -29,6 +30,8 @@ from cryptoquantix.simulator.orders import FillDetail, FundsChanged, Origin, Ven
 from cryptoquantix.simulator.rules import VenueRules
 
 FILLS_KEPT = 50_000
+CHAIN_KEPT = 10_000
+STABLECOINS = frozenset({"USD", "USDT", "USDC"})
 
 
 class AccountMargin(NamedTuple):
@@ -40,11 +43,17 @@ class AccountMargin(NamedTuple):
     open_orders: int
     maintenance: int
     funding: int = 0  # accrued and not yet booked
+    collateral: int = 0  # what other coins count for
 
     @property
     def equity(self) -> int:
         """Wallet plus unrealized PnL at mark, and funding that has accrued."""
         return self.wallet + self.unrealized + self.funding
+
+    @property
+    def backing(self) -> int:
+        """What positions and orders may use: the equity and other coins' worth."""
+        return self.equity + self.collateral
 
     @property
     def initial(self) -> int:
@@ -54,7 +63,7 @@ class AccountMargin(NamedTuple):
     @property
     def available(self) -> int:
         """What new orders may still use, never negative."""
-        return max(0, self.equity - self.initial)
+        return max(0, self.backing - self.initial)
 
 
 class Clearing:
@@ -68,6 +77,9 @@ class Clearing:
         self.fills: dict[int, deque[FillDetail]] = {}
         self.on_equity: Callable[[int, int, int], None] | None = None
         self.insurance: dict[str, int] = {}
+        self.chain: deque[ChainMove] = deque(maxlen=CHAIN_KEPT)
+        # What a coin is worth in dollars where the operator says so.
+        self.usd: dict[str, Fraction] = {}
         self._trade_id = 0
         self._match_id = 0
 
@@ -119,26 +131,66 @@ class Clearing:
 
     def worth_units(self, account: Account) -> int:
         """
-        Return the equity of all coins in the venue's value coin, rounded once.
+        Return what all coins are worth in dollars, rounded once.
 
-        A coin is worth the index price of the first instrument it is the base of.
+        A coin is worth the index price of the first instrument it is the base of, or
+        what the operator says; a stablecoin is a dollar unless he says otherwise.
         """
-        if len(self.rules.coins) == 1:
+        rules = self.rules
+        if len(rules.coins) == 1 and not self.usd and len(account.wallets) < 2:
             return self.equity_units(account)
         total = Fraction(0)
-        for coin in self.rules.coins:
+        for coin in rules.known_coins:
             equity = self.equity_units(account, coin)
             total += equity * self.coin_price(coin) if equity else 0
         return divide_half_even(total.numerator, total.denominator)
 
     def coin_price(self, coin: str) -> Fraction:
-        """Return what one ``coin`` is worth in the value coin; 0 if nobody knows."""
-        if coin == self.rules.value_coin:
+        """Return what one ``coin`` is worth in dollars; 0 if nobody knows."""
+        said = self.usd.get(coin)
+        if said is not None:
+            return said
+        if coin in STABLECOINS:
             return Fraction(1)
         for market in self.markets.values():
-            if market.listing.base == coin:
-                return market.index_ticks * Fraction(market.listing.tick_size)
+            listing = market.listing
+            if listing.base == coin:
+                quote = self.usd.get(listing.quote, Fraction(1))
+                return market.index_ticks * Fraction(listing.tick_size) * quote
         return Fraction(0)
+
+    def collateral_units(self, account: Account, coin: str | None = None) -> int:
+        """Return what other coins count for as margin in ``coin``, rounded down."""
+        coin = coin or account.coin
+        if coin != self.coin or not self.rules.collateral:
+            return 0
+        total = Fraction(0)
+        for other, part in self.rules.collateral:
+            held = account.wallets.get(other, 0)
+            if held:
+                total += held * self.coin_price(other) * part
+        return int(total / self.coin_price(coin)) if total else 0
+
+    def convert(self, account: Account, units: int, time_ns: int) -> list[FundsChanged]:
+        """Sell collateral at the index until ``units`` of the first coin are there."""
+        changed: list[FundsChanged] = []
+        missing = units
+        for other, _ in self.rules.collateral:
+            held = account.wallets.get(other, 0)
+            price = self.coin_price(other) / self.coin_price(self.coin)
+            if missing <= 0 or held <= 0 or not price:
+                continue
+            sold = min(held, -(-Fraction(missing) // price))
+            gained = min(missing, int(sold * price))
+            for coin, moved in ((other, -int(sold)), (self.coin, gained)):
+                account.book("CONVERT", moved, time_ns, coin=coin)
+                changed.append(
+                    self.funds_changed(
+                        account, "CONVERT", time_ns, change_units=moved, coin=coin
+                    )
+                )
+            missing -= gained
+        return changed
 
     # Margin.
 
@@ -189,6 +241,7 @@ class Clearing:
             open_orders=parts.open_orders,
             maintenance=parts.maintenance,
             funding=self.accrued_units(account, coin),
+            collateral=self.collateral_units(account, coin),
         )
 
     def can_afford(
@@ -205,7 +258,7 @@ class Clearing:
         if more <= 0:
             return True
         margin = self.margin(account, self.markets[symbol].listing.settlement)
-        return margin.initial + more <= margin.equity
+        return margin.initial + more <= margin.backing
 
     # Bookings.
 
@@ -383,6 +436,28 @@ class Clearing:
         return self.funds_changed(
             account, reason, time_ns, change_units=units, coin=coin
         )
+
+    def note_chain(
+        self, account_id: int, coin: str, units: int, time_ns: int
+    ) -> ChainMove:
+        """Record that a transfer came from, or goes to, another venue."""
+        number = self.chain[-1].id + 1 if self.chain else 1
+        move = ChainMove(number, account_id, coin or self.coin, units, time_ns)
+        self.chain.append(move)
+        return move
+
+    def chain_of(
+        self, account_id: int, sign: int, start_ns: int | None, end_ns: int | None
+    ) -> list[ChainMove]:
+        """Return an account's moves of one direction within times, newest first."""
+        return [
+            move
+            for move in reversed(self.chain)
+            if move.account_id == account_id
+            and move.units * sign > 0
+            and (start_ns is None or move.time_ns >= start_ns)
+            and (end_ns is None or move.time_ns < end_ns + 1_000_000)
+        ]
 
     def fund(self, coin: str, units: int) -> None:
         """Add to the venue's insurance fund; below zero the venue itself pays."""

@@ -210,6 +210,19 @@ class Exchange(Floor):
         self._enter(market, order, price_ticks, time_ns)
         self.check_touched(time_ns)
 
+    def set_coin_price(self, coin: str, usd: Fraction | None, time_ns: int) -> None:
+        """Say what a coin is worth in dollars here, None for what the index says."""
+        if usd is None:
+            self.clearing.usd.pop(coin, None)
+        else:
+            assert usd > 0, f"a coin is worth something, was {usd}"
+            self.clearing.usd[coin] = usd
+        for account in self.clearing.accounts.values():
+            self.clearing.observe(account, time_ns)
+            for settled in self.rules.coins:
+                self.liquidator.check(account, settled, time_ns)
+        self.check_touched(time_ns)
+
     def countdown(self, account_id: int, symbol: str, at_ns: int | None) -> None:
         """Arm (or with None disarm) the dead-man's switch of a symbol, "" for all."""
         if symbol:
@@ -225,7 +238,8 @@ class Exchange(Floor):
         """Move money in (positive) or out of one of an account's wallets."""
         account = self.clearing.accounts[account_id]
         self._events.append(self.clearing.transfer(account, units, time_ns, coin))
-        self.liquidator.check(account, coin or account.coin, time_ns)
+        settled = coin if coin in self.rules.coins else account.coin
+        self.liquidator.check(account, settled, time_ns)
         # Who was set off against a liquidation may have lost a hedge by it.
         self.check_touched(time_ns)
 
@@ -238,7 +252,7 @@ class Exchange(Floor):
         before = account.leverage_of(listing)
         account.leverage[symbol] = leverage
         margin = self.clearing.margin(account, listing.settlement)
-        if leverage < before and margin.initial > margin.equity:
+        if leverage < before and margin.initial > margin.backing:
             account.leverage[symbol] = before
             raise CommandRefusedError(Refusal.MARGIN)
         if leverage != before:
@@ -307,9 +321,12 @@ class Exchange(Floor):
         return order
 
     def _repriced(self, market: Market, time_ns: int) -> None:
-        if market.is_held:
+        base = market.listing.base
+        is_backing = any(coin == base for coin, _ in self.rules.collateral)
+        if market.is_held or is_backing:
             for account in self.clearing.accounts.values():
-                if account.is_held(market.listing.symbol):
+                is_backed = is_backing and account.wallets.get(base)
+                if is_backed or account.is_held(market.listing.symbol):
                     self.clearing.observe(account, time_ns)
                     coin = market.listing.settlement
                     self.liquidator.check(account, coin, time_ns)

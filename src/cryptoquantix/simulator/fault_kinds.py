@@ -12,6 +12,7 @@ class Kind(StrEnum):
     # A REST request, before it is carried out (or after it: a lost answer).
     LATENCY = "latency"
     LOST_ANSWER = "lost-answer"
+    LATE_ANSWER = "late-answer"
     WRONG_NUMBERS = "wrong-numbers"
     TOO_MANY_REQUESTS = "429"
     BANNED = "418"
@@ -43,6 +44,8 @@ class Kind(StrEnum):
     WITHDRAWAL = "withdrawal"
     EXTERNAL_FILL = "external-fill"
     ADL = "adl"
+    # Something that happens once the account is flat, within the fault's time.
+    LATE_FILL = "late-fill"
     # A state that holds for the fault's time.
     CLOCK_SKEW = "clock-skew"
     PRICE_BAND = "price-band"

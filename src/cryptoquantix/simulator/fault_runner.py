@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cryptoquantix.simulator.account_faults import ACCOUNT_FAULTS
+from cryptoquantix.simulator.account_faults import ACCOUNT_FAULTS, external_fill
 from cryptoquantix.simulator.fault_kinds import Kind
 from cryptoquantix.simulator.fault_words import error_frame, unknown_channel
 from cryptoquantix.simulator.faults import Active, Fault, FaultBoard
@@ -91,8 +91,27 @@ class FaultRunner:
                         said = f"refused: {refused}"
                     self._note(active, said, venue.name)
                     server.flush()
+        self._fill_late(now_ns)
         for active in ended:
             self._over(active)
+
+    def _fill_late(self, now_ns: int) -> None:
+        """Fill an order from elsewhere at each account that has just become flat."""
+        if self.board.is_quiet:
+            return
+        for name, server in self._servers.items():
+            venue = server.venue
+            for active in self.board.under_way((Kind.LATE_FILL,), name, now_ns):
+                if active.hits or not venue.is_flat(active.fault.account):
+                    continue
+                active.hits += 1
+                time_ns = self._world.clock.time_ns() + venue.skew_ns
+                try:
+                    said = external_fill(venue, active, time_ns)
+                except CommandRefusedError as refused:
+                    said = f"refused: {refused}"
+                self._note(active, said, name)
+                server.flush()
 
     def _over(self, active: Active) -> None:
         self._note(active, "ends")

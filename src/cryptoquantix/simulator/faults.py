@@ -35,7 +35,9 @@ _MATCH_DEFAULT: Final = {
     Kind.SLOW_AUTH: _LOGIN,
     Kind.AUTH_REFUSED: _LOGIN,
 }
-_NEEDS_AMOUNT: Final = frozenset({Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.EXTERNAL_FILL})
+_NEEDS_AMOUNT: Final = frozenset(
+    {Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.EXTERNAL_FILL, Kind.LATE_FILL}
+)
 # Codes an endpoint may send (RFC 6455); 1006 stands for no close frame at all.
 _CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1006, 1015)})
 
@@ -77,6 +79,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         expression ``fields`` are multiplied by.
     symbol, side, amount, coin
         What an external fill, an ADL or a transfer moves, in the venue's units.
+    account
+        Whose; the first one unless given.
     """
 
     kind: Kind
@@ -98,6 +102,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fields: str = ""
     amount: str = ""
     coin: str = ""
+    account: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values that make no fault."""
@@ -110,6 +115,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         _within("count", self.count, 0, 1_000_000)
         _within("retry_after", self.retry_after, 0, 3 * 86_400)
         _within("ban_after", self.ban_after, 0, 1_000_000)
+        _within("account", self.account, 1, 1_000_000)
         _check_text(self)
 
     @property

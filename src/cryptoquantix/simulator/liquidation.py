@@ -44,7 +44,7 @@ class Liquidator:
         if account.id in self._busy or not clearing.open_holdings(account, coin):
             return
         margin = clearing.margin(account, coin)
-        if margin.equity >= margin.maintenance:
+        if margin.backing >= margin.maintenance:
             return
         self._busy.add(account.id)
         try:
@@ -169,9 +169,13 @@ class Liquidator:
         return -listing.pnl_sign * order.request.side.sign * (worth - taken)
 
     def _clear(self, account: Account, coin: str, time_ns: int) -> None:
+        floor = self._floor
+        missing = -account.wallet_of(coin)
+        if missing > 0 and coin == floor.clearing.coin:
+            for changed in floor.clearing.convert(account, missing, time_ns):
+                floor.emit(changed)
         deficit = -account.wallet_of(coin)
         if deficit > 0:
-            floor = self._floor
             floor.emit(floor.clearing.clear_deficit(account, coin, deficit, time_ns))
 
     def _order(
@@ -216,6 +220,7 @@ def bankruptcy_ticks(
     )
     notional = held.notional_units(market.mark_ticks)
     equity = clearing.equity_units(account, coin)
+    equity += clearing.collateral_units(account, coin)
     share = Fraction(equity * notional, total) if total else Fraction(0)
     value = notional - listing.pnl_sign * held.sign * share
     one = listing.exact_value(1, abs(held.size_lots))

@@ -40,7 +40,9 @@ class VenueRules:
     The laws of a venue's core.
 
     ``coins`` are the settlement coins, the first being what commands that name none
-    mean; ``value_coin`` is what a coin is worth counted in. ``premium_limit`` bounds
+    mean; ``value_coin`` is what a coin is worth counted in. ``collateral`` are further
+    coins that back positions in the first one, each with the part of its worth that
+    counts. ``premium_limit`` bounds
     how far the mark may be from the index. Liquidation fees are a fraction of the
     value closed, zero meaning the taker's fee. A market order whose band the best
     opposite price lies outside of, and a fill-or-kill order that cannot be filled,
@@ -49,6 +51,7 @@ class VenueRules:
 
     coins: tuple[str, ...] = ("USDT",)
     value_coin: str = "USDT"
+    collateral: tuple[tuple[str, Fraction], ...] = ()
     self_trade: SelfTrade = SelfTrade.CANCEL_MAKER
     post_only: PostOnly = PostOnly.REFUSE
     funding: Funding = Funding.TIMES
@@ -64,11 +67,21 @@ class VenueRules:
     liquidation_fee_rate: Decimal = Decimal(0)
     orders_open_max: int = 200
 
+    @property
+    def known_coins(self) -> tuple[str, ...]:
+        """The coins an account may hold."""
+        return *self.coins, *(coin for coin, _ in self.collateral)
+
 
 BINANCE = VenueRules()
 # Bybit: no self-match prevention unless an order asks for it, post-only orders are
 # accepted and then canceled, market orders beyond the band too.
 BYBIT = VenueRules(
+    collateral=(
+        ("USDC", Fraction(1)),
+        ("BTC", Fraction(19, 20)),
+        ("ETH", Fraction(19, 20)),
+    ),
     self_trade=SelfTrade.ALLOW,
     post_only=PostOnly.CANCEL,
     market_band_refuses=False,

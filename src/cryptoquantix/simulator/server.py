@@ -274,6 +274,9 @@ class VenueServer:
         if wrong is not None:
             self._note(wrong, f"the answer to {asked.method} {asked.path} is wrong")
             answered.body = with_wrong_numbers(answered.body, wrong)
+        late = self._strike((Kind.LATE_ANSWER,), text)
+        if late is not None:
+            await asyncio.sleep(late.wait_ns() / 1e9)
         lost = self._strike((Kind.LOST_ANSWER,), text)
         if lost is not None:
             self._note(lost, f"the answer to {asked.method} {asked.path} is lost")

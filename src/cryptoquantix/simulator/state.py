@@ -7,6 +7,7 @@ Sockets, subscriptions and faults are not kept: clients connect anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptoquantix.simulator import saved
 from cryptoquantix.simulator.generator import Generated
 from cryptoquantix.simulator.keys import VenueKeys
 from cryptoquantix.simulator.venue import SimulatedVenue
-from cryptoquantix.simulator.world import World
+from cryptoquantix.simulator.world import Crossing, World
 
 _REBOUND = frozenset({"clearing"})
 _OWN = frozenset({"on_equity"})  # of the venue that lives now
@@ -41,12 +42,19 @@ def save_world(path: Path, world: World, keys: Mapping[str, VenueKeys]) -> None:
                 "keys": dict(keys),
                 "tape_ns": world.tape.played_ns,
                 "prices": _tape_prices(venues.values()),
+                "crossings": _crossings(world),
                 "venues": {name: _kept(venue) for name, venue in venues.items()},
             },
         )
     finally:
         for name, venue in venues.items():
             venue.exchange.clearing.on_equity = hooks[name]
+
+
+def _crossings(world: World) -> list[Crossing]:
+    """Return what is on its way, with the time that is left instead of a time."""
+    now_ns = world.clock.monotonic_ns()
+    return [replace(c, due_ns=max(0, c.due_ns - now_ns)) for c in world.crossings]
 
 
 def _kept(venue: SimulatedVenue) -> dict[str, Any]:
@@ -78,6 +86,7 @@ class SavedWorld:
             self.tape_ns = int(state["tape_ns"])
             self._prices: dict[str, int] = state["prices"]
             self._venues: dict[str, dict[str, Any]] = state["venues"]
+            self._crossings: list[Crossing] = state["crossings"]
         except (KeyError, TypeError, ValueError):
             msg = f"{path} was saved by another version of the simulator"
             raise SettingsError(msg) from None
@@ -108,6 +117,12 @@ class SavedWorld:
                 )
                 raise SettingsError(msg)
             _restore(venue, kept)
+        now_ns = world.clock.monotonic_ns()
+        world.crossings = [
+            replace(c, due_ns=c.due_ns + now_ns)
+            for c in self._crossings
+            if c.to in world.venues
+        ]
 
 
 def _restore(venue: SimulatedVenue, kept: dict[str, Any]) -> None:

@@ -279,7 +279,21 @@ class SimulatedVenue(ABC):
     def transfer(
         self, account_id: int, units: int, time_ns: int, coin: str = ""
     ) -> None:
-        """Move money into (or out of) an account."""
+        """
+        Move money into (or out of) an account.
+
+        Raises
+        ------
+        ValueError
+            If the venue has no such coin or no such account.
+        """
+        if coin and coin not in self.rules.known_coins:
+            known = ", ".join(self.rules.known_coins)
+            msg = f"{self.name} has accounts in {known}, not in {coin}"
+            raise ValueError(msg)
+        if account_id not in self.exchange.clearing.accounts:
+            msg = f"{self.name} has no account {account_id}"
+            raise ValueError(msg)
         clearing = self.exchange.clearing
         account = clearing.accounts[account_id]
         before = clearing.worth_units(account)
@@ -293,6 +307,17 @@ class SimulatedVenue(ABC):
         if self.joint is not None:
             self.joint.move(self.name, before, after)
         self.settle()
+
+    def set_coin_price(self, coin: str, usd: Fraction | None, time_ns: int) -> None:
+        """Say what a coin is worth in dollars at this venue; None ends it."""
+        self.exchange.set_coin_price(coin, usd, time_ns)
+        self.settle()
+
+    def coin_prices(self) -> dict[str, str]:
+        """Return what each coin of the venue is worth in dollars."""
+        price = self.exchange.clearing.coin_price
+        names = dict.fromkeys([*self.rules.known_coins, "USDT", "USDC"])
+        return {coin: money_text(_nearest(price(coin) * 10**8)) for coin in names}
 
     def watch(self, account_id: int, threshold: Decimal, time_ns: int) -> Watch:
         """Start tracking an account's peak and drawdown from here."""
@@ -345,12 +370,25 @@ class SimulatedVenue(ABC):
             "wallet": money_text(account.wallet_units),
             "equity": money_text(clearing.worth_units(account)),
             "wallets": {c: money_text(u) for c, u in account.wallets.items()},
+            "rates": self.coin_prices(),
             "initial_margin": money_text(margin.initial),
             "maintenance_margin": money_text(margin.maintenance),
             "positions": positions,
             "open_orders": orders,
             "algo_orders": algos,
         }
+
+    def is_flat(self, account_id: int) -> bool:
+        """Return whether an account has neither a position nor any open order."""
+        core = self.exchange
+        account = core.clearing.accounts.get(account_id)
+        if account is None:
+            return False
+        return not (
+            core.clearing.open_holdings(account)
+            or any(m.orders_of(account_id) for m in core.markets.values())
+            or core.open_algos(account_id)
+        )
 
     def prices_json(self) -> dict[str, str]:
         """Return last prices by symbol."""

@@ -41,6 +41,17 @@ class _Ramp:
         return step
 
 
+@dataclass(slots=True)
+class Crossing:
+    """Money on its way to a venue; ``due_ns`` is of the monotonic clock."""
+
+    to: str
+    account_id: int
+    coin: str
+    units: int
+    due_ns: int
+
+
 class World:
     """The venues, their tape and price shocks under way."""
 
@@ -50,6 +61,7 @@ class World:
         self.record = record
         self.venues: dict[str, SimulatedVenue] = {}
         self.player: ScenarioPlayer | None = None
+        self.crossings: list[Crossing] = []
         self._ramps: list[_Ramp] = []
 
     def play(self) -> bool:
@@ -97,6 +109,9 @@ class World:
                 ramp.venue.shock(ramp.symbol, step, time_ns)
             if ramp.done == ramp.factor:
                 self._ramps.remove(ramp)
+        for crossing in [c for c in self.crossings if c.due_ns <= monotonic_ns]:
+            self.crossings.remove(crossing)
+            self._arrive(crossing)
         for venue in self.venues.values():
             venue.timer(time_ns + venue.skew_ns)
 
@@ -129,3 +144,47 @@ class World:
             return
         started_ns = self.clock.monotonic_ns()
         self._ramps.append(_Ramp(venue, symbol, factor, started_ns, duration_ns))
+
+    def send(
+        self,
+        sender: SimulatedVenue,
+        receiver: SimulatedVenue,
+        *,
+        account_id: int,
+        coin: str,
+        units: int,
+        lag_ns: int,
+    ) -> None:
+        """
+        Move money between venues: it leaves now and arrives after ``lag_ns``.
+
+        Raises
+        ------
+        ValueError
+            If a venue has no such coin or account, or there is not so much of it.
+        """
+        assert units > 0, f"a transfer moves something, was {units}"
+        if coin not in receiver.rules.known_coins:
+            known = ", ".join(receiver.rules.known_coins)
+            msg = f"{receiver.name} has accounts in {known}, not in {coin}"
+            raise ValueError(msg)
+        account = sender.exchange.clearing.accounts.get(account_id)
+        if account is not None and account.wallet_of(coin) < units:
+            msg = f"{sender.name} has less {coin} in account {account_id}"
+            raise ValueError(msg)
+        time_ns = self.clock.time_ns() + sender.skew_ns
+        sender.transfer(account_id, -units, time_ns, coin)
+        sender.exchange.clearing.note_chain(account_id, coin, -units, time_ns)
+        due_ns = self.clock.monotonic_ns() + lag_ns
+        crossing = Crossing(receiver.name, account_id, coin, units, due_ns)
+        if lag_ns <= 0:
+            self._arrive(crossing)
+        else:
+            self.crossings.append(crossing)
+
+    def _arrive(self, crossing: Crossing) -> None:
+        venue = self.venues[crossing.to]
+        time_ns = self.clock.time_ns() + venue.skew_ns
+        name, coin, units = crossing.account_id, crossing.coin, crossing.units
+        venue.exchange.clearing.note_chain(name, coin, units, time_ns)
+        venue.transfer(name, units, time_ns, coin)

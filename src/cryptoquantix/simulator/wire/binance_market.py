@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from cryptoquantix.simulator.history import INTERVALS
+from cryptoquantix.simulator.listing import fixed_text
 from cryptoquantix.simulator.market import FUNDING_INTERVAL_NS, Market
 from cryptoquantix.simulator.wire.binance_errors import BinanceError
 from cryptoquantix.simulator.wire.binance_payloads import (
@@ -21,6 +23,8 @@ from cryptoquantix.simulator.wire.binance_requests import (
     route,
 )
 
+# How far collateral's rates are from the index: on demand, and when it must be sold.
+_BUFFERS = Fraction(1, 10), Fraction(1, 20)
 WEIGHT_PER_MINUTE = 2_400
 ORDERS_PER_10_SECONDS = 300
 ORDERS_PER_MINUTE = 1_200
@@ -295,6 +299,45 @@ def premium_index(call: Call) -> Json | list[Json]:
     return _one_or_all(call, rows)
 
 
+def asset_index(call: Call) -> Json | list[Json]:
+    """Return what coins are worth in dollars, and at what rates they are collateral."""
+    price = call.exchange.clearing.coin_price
+    bases = {m.listing.base for m in call.exchange.markets.values()}
+    rows = []
+    for coin in ("USDT", "USDC", *sorted(bases)):
+        is_stable = coin in {"USDT", "USDC"}
+        wide, narrow = (Fraction(0), Fraction(0)) if is_stable else _BUFFERS
+        index = price(coin)
+        rates = [index * (1 + x) for x in (-wide, wide, -narrow, narrow)]
+        bid, ask, auto_bid, auto_ask = map(_eight, rates)
+        rows.append(
+            {
+                "symbol": f"{coin}USD",
+                "time": call.time_ms,
+                "index": _eight(index),
+                "bidBuffer": _eight(wide),
+                "askBuffer": _eight(wide),
+                "bidRate": bid,
+                "askRate": ask,
+                "autoExchangeBidBuffer": _eight(narrow),
+                "autoExchangeAskBuffer": _eight(narrow),
+                "autoExchangeBidRate": auto_bid,
+                "autoExchangeAskRate": auto_ask,
+            }
+        )
+    wanted = call.parameters.values.get("symbol")
+    if wanted is None:
+        return rows
+    for row in rows:
+        if row["symbol"] == wanted:
+            return row
+    raise BinanceError(-1121, "Invalid symbol.")
+
+
+def _eight(value: Fraction) -> str:
+    return fixed_text(round(value * 10**8), 8)
+
+
 def funding_rate(call: Call) -> list[Json]:
     """Return the fundings charged so far, in tape time."""
     market = call.market()
@@ -385,6 +428,9 @@ ROUTES: dict[tuple[str, str], Route] = {
         book_ticker, "symbol", security=_NONE, weight=2, heavy_weight=5
     ),
     ("GET", "/fapi/v1/premiumIndex"): route(premium_index, "symbol", security=_NONE),
+    ("GET", "/fapi/v1/assetIndex"): route(
+        asset_index, "symbol", security=_NONE, weight=1, heavy_weight=10
+    ),
     ("GET", "/fapi/v1/fundingRate"): route(
         funding_rate, "symbol startTime endTime limit", security=_NONE
     ),

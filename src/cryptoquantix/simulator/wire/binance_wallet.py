@@ -2,12 +2,15 @@
 Binance's wallet endpoints (``/sapi``): coins, transfers, what a key may do.
 
 The simulator has a futures account only. Money comes in and goes out by transfers
-between it and a spot wallet that is not simulated: deposits to and withdrawals from
-that wallet are empty lists, and nothing here moves money.
+between it and a spot wallet that is not simulated: its deposits and withdrawals are
+what the operator moved between venues, and nothing here moves money.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from cryptoquantix.simulator.accounts import ChainMove
 from cryptoquantix.simulator.listing import money_text
 from cryptoquantix.simulator.wire.binance_errors import BinanceError
 from cryptoquantix.simulator.wire.binance_payloads import Json, ms
@@ -94,10 +97,75 @@ def margin_pairs(call: Call) -> list[Json]:
     ]
 
 
-def no_records(call: Call) -> list[Json]:
-    """Return an empty history: the spot wallet is not simulated."""
-    del call
-    return []
+def _moves(call: Call, sign: int) -> list[ChainMove]:
+    coin = call.parameters.values.get("coin")
+    start = call.parameters.time_ns("startTime")
+    end = call.parameters.time_ns("endTime")
+    offset = call.parameters.integer("offset", 0)
+    limit = call.parameters.limit(1000, 1000)
+    found = call.exchange.clearing.chain_of(call.account_id, sign, start, end)
+    found = [m for m in found if coin in {None, m.coin}]
+    return found[max(0, offset) : max(0, offset) + limit]
+
+
+def deposits(call: Call) -> list[Json]:
+    """Return what came from other venues, newest first."""
+    return [
+        {
+            "id": str(m.id),
+            "amount": money_text(m.units),
+            "coin": m.coin,
+            "network": "SIM",
+            "status": 1,
+            "address": "simulated",
+            "addressTag": "",
+            "txId": m.hash,
+            "insertTime": ms(m.time_ns),
+            "completeTime": ms(m.time_ns),
+            "transferType": 0,
+            "confirmTimes": "1/1",
+            "unlockConfirm": 0,
+            "walletType": 0,
+        }
+        for m in _moves(call, 1)
+    ]
+
+
+def withdrawals(call: Call) -> list[Json]:
+    """Return what went to other venues, newest first."""
+    return [
+        {
+            "id": f"{m.id:032x}",
+            "amount": money_text(-m.units),
+            "transactionFee": "0",
+            "coin": m.coin,
+            "status": 6,
+            "address": "simulated",
+            "txId": m.hash,
+            "applyTime": utc_text(m.time_ns),
+            "network": "SIM",
+            "transferType": 0,
+            "withdrawOrderId": "",
+            "info": "",
+            "confirmNo": 1,
+            "walletType": 0,
+            "txKey": "",
+            "completeTime": utc_text(m.time_ns),
+        }
+        for m in _moves(call, -1)
+    ]
+
+
+def utc_text(time_ns: int) -> str:
+    """
+    Return a time as the wallet's records write it.
+
+    Examples
+    --------
+    >>> utc_text(1_700_000_000_000_000_000)
+    '2023-11-14 22:13:20'
+    """
+    return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def transfers(call: Call) -> Json:
@@ -149,10 +217,10 @@ ROUTES: dict[tuple[str, str], Route] = {
         margin_pairs, "symbol", security=Security.KEY, weight=1
     ),
     ("GET", "/sapi/v1/capital/deposit/hisrec"): route(
-        no_records, f"{_RECORDS} includeSource txId", weight=1
+        deposits, f"{_RECORDS} includeSource txId", weight=1
     ),
     ("GET", "/sapi/v1/capital/withdraw/history"): route(
-        no_records, f"{_RECORDS} withdrawOrderId idList", weight=-18_000
+        withdrawals, f"{_RECORDS} withdrawOrderId idList", weight=-18_000
     ),
     ("GET", "/sapi/v1/asset/transfer"): route(
         transfers,

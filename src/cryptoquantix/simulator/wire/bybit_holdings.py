@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from cryptoquantix.simulator.accounts import Account, Holding, Leg, bracket_of
+from cryptoquantix.simulator.clearing import AccountMargin
 from cryptoquantix.simulator.listing import divide_half_even, fixed_text
 from cryptoquantix.simulator.market import Market
 from cryptoquantix.simulator.orders import AlgoOrder
@@ -94,45 +97,82 @@ def rate_of(part_units: int, whole_units: int) -> str:
 
 
 def wallet_json(state: BybitState, account: Account) -> Json:
-    """Return the unified account; a USDT counts as a dollar."""
+    """Return the unified account: each coin, and all of them in dollars."""
     clearing = state.exchange.clearing
     margin = clearing.margin(account)
-    equity, initial = money(margin.equity), money(margin.initial)
+    rate = clearing.coin_price(account.coin)
+    equity = clearing.worth_units(account)
+    wallets = [
+        account.wallet_of(coin) * clearing.coin_price(coin)
+        for coin in clearing.rules.known_coins
+    ]
+    backing = margin.backing * rate
+    rows = [_settling_row(state, account, margin)]
+    rows += [
+        _collateral_row(coin, account.wallet_of(coin), clearing.coin_price(coin))
+        for coin, _ in clearing.rules.collateral
+        if account.wallet_of(coin)
+    ]
     return {
         "accountType": "UNIFIED",
-        "accountIMRate": rate_of(margin.initial, margin.equity),
-        "accountMMRate": rate_of(margin.maintenance, margin.equity),
+        "accountIMRate": rate_of(margin.initial, margin.backing),
+        "accountMMRate": rate_of(margin.maintenance, margin.backing),
         "accountLTV": "0",
-        "totalEquity": equity,
-        "totalWalletBalance": money(margin.wallet),
-        "totalMarginBalance": equity,
-        "totalAvailableBalance": money(margin.available),
-        "totalPerpUPL": money(margin.unrealized),
-        "totalInitialMargin": initial,
-        "totalMaintenanceMargin": money(margin.maintenance),
-        "coin": [
-            {
-                "coin": account.coin,
-                "equity": equity,
-                "usdValue": equity,
-                "walletBalance": money(margin.wallet),
-                "availableToWithdraw": "",  # not said of unified accounts any more
-                "availableToBorrow": "",
-                "borrowAmount": "0",
-                "accruedInterest": "0",
-                "totalOrderIM": money(margin.open_orders),
-                "totalPositionIM": money(margin.position),
-                "totalPositionMM": money(margin.maintenance),
-                "unrealisedPnl": money(margin.unrealized),
-                "cumRealisedPnl": money(realized_units(state, account)),
-                "bonus": "0",
-                "locked": "0",
-                "spotHedgingQty": "0",
-                "collateralSwitch": True,
-                "marginCollateral": True,
-                "spotBorrow": "0",
-            }
-        ],
+        "totalEquity": money(equity),
+        "totalWalletBalance": _dollars(sum(wallets, Fraction(0))),
+        "totalMarginBalance": _dollars(backing),
+        "totalAvailableBalance": _dollars(margin.available * rate),
+        "totalPerpUPL": _dollars(margin.unrealized * rate),
+        "totalInitialMargin": _dollars(margin.initial * rate),
+        "totalMaintenanceMargin": _dollars(margin.maintenance * rate),
+        "coin": rows,
+    }
+
+
+def _dollars(units: Fraction) -> str:
+    return money(divide_half_even(units.numerator, units.denominator))
+
+
+def _settling_row(state: BybitState, account: Account, margin: AccountMargin) -> Json:
+    rate = state.exchange.clearing.coin_price(account.coin)
+    return _coin_row(account.coin, margin.wallet) | {
+        "equity": money(margin.equity),
+        "usdValue": _dollars(margin.equity * rate),
+        "borrowAmount": money(max(0, -margin.wallet)) if margin.wallet < 0 else "0",
+        "totalOrderIM": money(margin.open_orders),
+        "totalPositionIM": money(margin.position),
+        "totalPositionMM": money(margin.maintenance),
+        "unrealisedPnl": money(margin.unrealized),
+        "cumRealisedPnl": money(realized_units(state, account)),
+    }
+
+
+def _collateral_row(coin: str, units: int, rate: Fraction) -> Json:
+    return _coin_row(coin, units) | {"usdValue": _dollars(units * rate)}
+
+
+def _coin_row(coin: str, wallet_units: int) -> Json:
+    held = money(wallet_units)
+    return {
+        "coin": coin,
+        "equity": held,
+        "usdValue": held,
+        "walletBalance": held,
+        "availableToWithdraw": "",  # not said of unified accounts any more
+        "availableToBorrow": "",
+        "borrowAmount": "0",
+        "accruedInterest": "0",
+        "totalOrderIM": "0",
+        "totalPositionIM": "0",
+        "totalPositionMM": "0",
+        "unrealisedPnl": "0",
+        "cumRealisedPnl": "0",
+        "bonus": "0",
+        "locked": "0",
+        "spotHedgingQty": "0",
+        "collateralSwitch": True,
+        "marginCollateral": True,
+        "spotBorrow": "0",
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cryptoquantix.simulator.accounts import Account, Booking
+from cryptoquantix.simulator.accounts import Account, Booking, ChainMove
 from cryptoquantix.simulator.orders import FillDetail
 from cryptoquantix.simulator.wire.bybit_ids import (
     EXECUTION,
@@ -34,7 +34,7 @@ def transaction_log(call: Call) -> Json:
     limit = parameters.limit(20, 50)
     start, end = parameters.time_ns("startTime"), parameters.time_ns("endTime")
     wanted = parameters.values.get("type")
-    coin = parameters.values.get("currency", account.coin)
+    coin = parameters.values.get("currency")
     symbols = _base_symbols(call)
     rows = [
         (number, row)
@@ -42,7 +42,7 @@ def transaction_log(call: Call) -> Json:
         if (start is None or time_ns >= start)
         and (end is None or time_ns < end + 1_000_000)
         and wanted in {None, row["type"]}
-        and coin == row["currency"]
+        and coin in {None, row["currency"]}
         and (symbols is None or row["symbol"] in symbols)
     ]
     shown, cursor = page(rows, call, limit)
@@ -60,28 +60,33 @@ def _base_symbols(call: Call) -> set[str] | None:
 def _ledger(call: Call, account: Account) -> Iterator[tuple[int, int, Json]]:
     """Yield (number, time, row), newest first; a fill's bookings are one row."""
     fills = {f.trade_id: f for f in call.exchange.clearing.fills[account.id]}
-    wallet = account.wallet_units
+    wallets = dict(account.wallets)
     pending: list[Booking] = []
     for booking in reversed(account.income):
         if pending and booking.trade_id != pending[-1].trade_id:
-            yield _ledger_row(call, pending, wallet, fills)
-            wallet -= sum(b.units for b in pending)
+            yield _ledger_row(call, pending, wallets, fills)
             pending = []
         pending.append(booking)
         if not booking.trade_id:
-            yield _ledger_row(call, pending, wallet, fills)
-            wallet -= booking.units
+            yield _ledger_row(call, pending, wallets, fills)
             pending = []
     if pending:
-        yield _ledger_row(call, pending, wallet, fills)
+        yield _ledger_row(call, pending, wallets, fills)
 
 
 def _ledger_row(
-    call: Call, bookings: list[Booking], wallet: int, fills: dict[int, FillDetail]
+    call: Call,
+    bookings: list[Booking],
+    wallets: dict[str, int],
+    fills: dict[int, FillDetail],
 ) -> tuple[int, int, Json]:
+    """Return one row, and put its coin's wallet back to what it was before."""
     last = bookings[0]
+    coin = last.coin or _account(call).coin
     by_kind = {b.kind: b.units for b in bookings}
     change = sum(by_kind.values())
+    wallet = wallets.get(coin, 0)
+    wallets[coin] = wallet - change
     kind = _ledger_kind(last.kind, change)
     fill = fills.get(last.trade_id) if last.trade_id else None
     cash = by_kind.get("REALIZED_PNL", 0)
@@ -97,7 +102,7 @@ def _ledger_row(
         "transSubType": "",
         "qty": "0",
         "size": "0",
-        "currency": last.coin or "USDT",
+        "currency": coin,
         "tradePrice": "0",
         "funding": money(by_kind.get("FUNDING_FEE", 0))
         if "FUNDING_FEE" in by_kind
@@ -121,6 +126,8 @@ def _ledger_row(
 def _ledger_kind(kind: str, change: int) -> str:
     if kind == "TRANSFER":
         return "TRANSFER_IN" if change > 0 else "TRANSFER_OUT"
+    if kind == "CONVERT":
+        return "CURRENCY_BUY" if change > 0 else "CURRENCY_SELL"
     return "SETTLEMENT" if kind == "FUNDING_FEE" else "TRADE"
 
 
@@ -147,12 +154,12 @@ def transfers(call: Call) -> Json:
     parameters, account = call.parameters, _account(call)
     limit = parameters.limit(20, 50)
     start, end = parameters.time_ns("startTime"), parameters.time_ns("endTime")
-    coin = parameters.values.get("coin", account.coin)
+    coin = parameters.values.get("coin")
     rows = [
         (b.id, _transfer_row(b, account.coin))
         for b in account.income
         if b.kind == "TRANSFER"
-        and coin == (b.coin or account.coin)
+        and coin in {None, b.coin or account.coin}
         and (start is None or b.time_ns >= start)
         and (end is None or b.time_ns < end + 1_000_000)
     ]
@@ -173,10 +180,75 @@ def _transfer_row(booking: Booking, coin: str) -> Json:
     }
 
 
-def no_records(call: Call) -> Json:
-    """Return an empty list: nothing comes from or leaves for the chain."""
-    call.parameters.limit(50, 50)
-    return {"rows": [], "nextPageCursor": ""}
+def _moves(call: Call, sign: int) -> list[tuple[int, ChainMove]]:
+    start = call.parameters.time_ns("startTime")
+    end = call.parameters.time_ns("endTime")
+    coin = call.parameters.values.get("coin")
+    found = call.exchange.clearing.chain_of(call.account_id, sign, start, end)
+    return [(m.id, m) for m in found if coin in {None, m.coin}]
+
+
+def deposits(call: Call) -> Json:
+    """Return what came from other venues, newest first."""
+    limit = call.parameters.limit(50, 50)
+    rows = [
+        (
+            number,
+            {
+                "id": str(number),
+                "coin": m.coin,
+                "chain": "SIM",
+                "amount": money(m.units),
+                "txID": m.hash,
+                "status": 3,  # success
+                "toAddress": "simulated",
+                "tag": "",
+                "depositFee": "",
+                "successAt": ms_text(m.time_ns),
+                "confirmations": "1",
+                "txIndex": "0",
+                "blockHash": m.hash,
+                "batchReleaseLimit": "-1",
+                "depositType": "0",
+                "fromAddress": "simulated",
+                "taxDepositRecordsId": "",
+                "taxStatus": 0,
+            },
+        )
+        for number, m in _moves(call, 1)
+    ]
+    shown, cursor = page(rows, call, limit)
+    return {"rows": shown, "nextPageCursor": cursor}
+
+
+def withdrawals(call: Call) -> Json:
+    """Return what went to other venues, newest first."""
+    limit = call.parameters.limit(50, 50)
+    rows = [
+        (
+            number,
+            {
+                "withdrawId": str(number),
+                "txID": m.hash,
+                "withdrawType": 0,
+                "coin": m.coin,
+                "chain": "SIM",
+                "amount": money(-m.units),
+                "withdrawFee": "0",
+                "status": "success",
+                "toAddress": "simulated",
+                "tag": "",
+                "createTime": ms_text(m.time_ns),
+                "updateTime": ms_text(m.time_ns),
+                "tax": "0",
+                "taxRate": "0",
+                "taxType": "",
+            },
+        )
+        for number, m in _moves(call, -1)
+    ]
+    shown, cursor = page(rows, call, limit)
+    return {"rows": shown, "nextPageCursor": cursor}
 
 
 def coin_info(call: Call) -> Json:
@@ -214,10 +286,10 @@ ROUTES: dict[tuple[str, str], Route] = {
     ),
     ("GET", "/v5/asset/coin/query-info"): route(coin_info, "coin", limit=5),
     ("GET", "/v5/asset/deposit/query-record"): route(
-        no_records, "id txID coin " + _PERIOD, limit=5
+        deposits, "id txID coin " + _PERIOD, limit=5
     ),
     ("GET", "/v5/asset/withdraw/query-record"): route(
-        no_records, "withdrawID txID coin withdrawType " + _PERIOD, limit=5
+        withdrawals, "withdrawID txID coin withdrawType " + _PERIOD, limit=5
     ),
     ("GET", "/v5/asset/transfer/query-inter-transfer-list"): route(
         transfers, "transferId coin status " + _PERIOD, limit=5

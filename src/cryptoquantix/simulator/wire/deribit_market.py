@@ -253,14 +253,25 @@ def get_order_book(call: Call) -> Json:
     }
 
 
+def index_price(exchange: ConditionalExchange, name: str) -> Decimal | None:
+    """Return an index of the tape, or of a coin in dollars; None for an unknown one."""
+    clearing = exchange.clearing
+    coin = name.removesuffix("_usd").upper()
+    is_coin = name.endswith("_usd")
+    if not (is_coin and coin in clearing.usd):
+        for market in exchange.markets.values():
+            if index_name(market.listing) == name:
+                return price(market.listing, market.index_ticks)
+    value = clearing.coin_price(coin) if is_coin and coin != "USD" else Fraction(0)
+    return Decimal(round(value * 10**6)).scaleb(-6) if value else None
+
+
 def get_index_price(call: Call) -> Json:
-    """Return the price of an index, which is the tape's."""
-    name = call.parameters.text("index_name")
-    for market in call.exchange.markets.values():
-        if index_name(market.listing) == name:
-            index = price(market.listing, market.index_ticks)
-            return {"index_price": index, "estimated_delivery_price": index}
-    raise invalid_parameter(name="index_name", reason="invalid index_name")
+    """Return the price of an index: the tape's, a stablecoin's as the operator says."""
+    index = index_price(call.exchange, call.parameters.text("index_name"))
+    if index is None:
+        raise invalid_parameter(name="index_name", reason="invalid index_name")
+    return {"index_price": index, "estimated_delivery_price": index}
 
 
 def trades_json(market: Market, trades: Sequence[PrintedTrade]) -> list[Json]:
