@@ -110,7 +110,7 @@ def test_records_are_the_same_to_the_bit_on_one_core_and_on_many(
     np.testing.assert_array_equal(many.records, result.records)
 
 
-def test_progress_counts_every_cell_once(history, kernel_cache):
+def test_progress_rises_to_the_number_of_cells(history, kernel_cache):
     seen = []
 
     def report(stage, done, total):
@@ -118,7 +118,18 @@ def test_progress_counts_every_cell_once(history, kernel_cache):
 
     run_study(study_of(), market_of(history), kernel_cache, report)
     done = [entry[1] for entry in seen if entry[0] == "matrix"]
-    assert done == [1, 2, 3, 4, 5, 6]
+    assert done == sorted(done)
+    assert done[-1] == 6
+
+
+@pytest.mark.parametrize("bars", [1, 2_000, 10_000_000])
+def test_records_are_the_same_to_the_bit_however_the_history_is_cut(
+    history, result, kernel_cache, monkeypatch, bars
+):
+    monkeypatch.setattr(matrix, "STRETCH_BARS", bars)
+    monkeypatch.setattr(matrix, "GROUP_CELLS", 4)
+    again = run_study(study_of(), market_of(history), kernel_cache, silent)
+    np.testing.assert_array_equal(again.records, result.records)
 
 
 @pytest.mark.skipif(not is_compiled(), reason="plain Python has no signatures")

@@ -102,11 +102,14 @@ def pass_bar(
         equity = _RUIN * tally.start
         account = open_account(equity)
     highest = max(tally.highest, equity)
+    deepest = tally.deepest
+    if equity < deepest * highest:  # a product is cheaper than the quotient
+        deepest = equity / highest
     marked = Tally(
         tally.start,
         highest,
         min(tally.lowest, equity),
-        min(tally.deepest, equity / highest),
+        deepest,
         tally.turnover,
         tally.fees,
         tally.funding,
@@ -129,6 +132,7 @@ def _fill(
     price = bar.open * (1.0 + adverse)
     notional = abs(order) * price
     fee = notional * costs.fee_rate
+    turnover = notional / account.equity
     after = Account(
         account.cash - order * price - fee, account.units + order, 0.0, account.equity
     )
@@ -137,8 +141,8 @@ def _fill(
         tally.highest,
         tally.lowest,
         tally.deepest,
-        tally.turnover + notional / account.equity,
-        tally.fees + fee / account.equity,
+        tally.turnover + turnover,
+        tally.fees + turnover * costs.fee_rate,
         tally.funding,
         tally.trades + 1.0,
         tally.held,
@@ -155,15 +159,16 @@ def _hold(
     worst = bar.low if units > 0.0 else bar.high
     margin = costs.maintenance_rate * abs(units) * worst
     liquidated = 0.0
-    funding = 0.0
+    funding = 0.0  # of equity
     if cash + units * worst <= margin:
         cash += units * worst - abs(units) * worst * costs.fee_rate
         units = 0.0
         liquidated = 1.0
-    else:
+    elif bar.funding_rate != 0.0:
         # At the close that the charge falls on: longs pay a positive rate.
-        funding = -units * bar.close * bar.funding_rate
-        cash += funding
+        charge = -units * bar.close * bar.funding_rate
+        cash += charge
+        funding = charge / account.equity
     return Account(cash, units, 0.0, account.equity), Tally(
         tally.start,
         tally.highest,
@@ -171,7 +176,7 @@ def _hold(
         tally.deepest,
         tally.turnover,
         tally.fees,
-        tally.funding + funding / account.equity,
+        tally.funding + funding,
         tally.trades,
         tally.held + 1.0,
         tally.liquidations + liquidated,

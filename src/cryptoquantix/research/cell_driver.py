@@ -1,8 +1,7 @@
 """
 The template of the drivers that pass over a history; the strategy's import is put in.
 
-One pass folds a parameter set into one record a day; no array is as long as the
-history.
+A parameter set is folded into one record a day; no array is as long as the history.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from cryptoquantix.core.market import Bar
 from cryptoquantix.kernel import entry_point, kernel
 from cryptoquantix.research.account import (
+    Account,
     Costs,
     decide,
-    open_account,
     open_tally,
     pass_bar,
     rescale,
@@ -41,18 +40,25 @@ def bar_at(history: History, i: int) -> Bar:
 
 
 @entry_point
-def run_cell(  # noqa: PLR0917 - kernels take no keyword arguments
+def run_cell(  # noqa: PLR0913, PLR0917 - kernels take no keyword arguments
     history: History,
     stops: NDArray[np.int64],
     costs: Costs,
     params: strategy.Params,
     state: strategy.State,
+    account: Account,
     records: NDArray[np.float64],
-) -> None:
-    """Write the record of every day that ends at ``stops`` into ``records``."""
-    account = open_account(1.0)
-    first = 0
-    for day in range(stops.size):
+    first_day: int,
+    stop_day: int,
+) -> tuple[strategy.State, Account]:
+    """
+    Write the records of days ``first_day`` to before ``stop_day``; return what is next.
+
+    ``stops`` and ``records`` are those of every day. Days may be done in several
+    calls, each with the state and the account that the one before returned.
+    """
+    first = stops[first_day - 1] if first_day > 0 else 0
+    for day in range(first_day, stop_day):
         # Records are relative: starting each day from 1 keeps a ruined cell countable.
         account = rescale(account, 1.0)
         tally = open_tally(1.0)
@@ -63,6 +69,7 @@ def run_cell(  # noqa: PLR0917 - kernels take no keyword arguments
             account = decide(account, target, bar, costs)
         first = stops[day]
         write_day(records[day], tally, account.equity)
+    return state, account
 
 
 @entry_point
