@@ -19,7 +19,7 @@ from cryptoquantix.core.errors import (
 )
 from cryptoquantix.core.exposure import CloseOrder, OrderClass
 from cryptoquantix.core.order import Side
-from cryptoquantix.risk.rules import blindness, unexplained
+from cryptoquantix.risk.explain import blindness, unexplained
 from cryptoquantix.venues import emergency_rows as rows
 from cryptoquantix.venues.emergency import BinanceEmergency
 from processes import start_simulator
@@ -80,11 +80,11 @@ async def test_marks_and_fills_explain_what_equity_does(client, trader, simulato
     before = await client.reading()
     trader.market("BTCUSDT", "BUY", "0.5")
     held = await client.reading()
-    assert unexplained(before, held) == 0
+    assert unexplained(before, held) == {}
     simulator.admin("/price", {"venue": "binance", "symbol": "*", "factor": "0.97"})
     crashed = await client.reading()
     assert crashed.equity < held.equity
-    assert abs(unexplained(held, crashed)) < Decimal("0.01")
+    assert abs(unexplained(held, crashed).get("USDT", 0)) < Decimal("0.01")
 
 
 async def test_orders_of_every_class_are_found_and_classified(client, trader):
@@ -266,6 +266,7 @@ async def stub():
 
 
 EMPTY = {
+    "assets": [],
     "totalMarginBalance": "5",
     "totalWalletBalance": "5",
     "positions": [],

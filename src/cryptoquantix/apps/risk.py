@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cryptoquantix.apps.loopback import is_loopback
+from cryptoquantix.apps.loopback import is_loopback, live_addresses
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.apps.token import risk_token
@@ -23,9 +23,9 @@ from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.durable import DurableStore
 from cryptoquantix.risk.rules import Limits
-from cryptoquantix.risk.store import RiskStore
+from cryptoquantix.risk.steps import KillAt, Reached, nothing
 from cryptoquantix.risk_server.server import RiskServer
-from cryptoquantix.venues.emergency import BinanceEmergency
+from cryptoquantix.venues.emergency import Emergency, open_emergency
 
 type Ready = Callable[[dict[str, Any]], None]
 
@@ -85,12 +85,17 @@ async def _serve(
     on_ready: Ready,
 ) -> None:
     clock = SystemClock()
-    store = RiskStore.open(settings.risk_store_path, now_ns=clock.time_ns())
-    durable = DurableStore(store, clock)
+    reached = _seam(settings)
+    durable = DurableStore.open(settings.risk_store_path, clock)
     venues = _venues(settings, clock)
     try:
         daemon = Daemon(
-            venues, durable, limits=limits, clock=clock, build=build_stamp()
+            venues,
+            durable,
+            limits=limits,
+            clock=clock,
+            build=build_stamp(),
+            reached=reached,
         )
         await daemon.check_keys()
         server = RiskServer(daemon, token=token)
@@ -107,10 +112,23 @@ async def _serve(
         durable.close()
 
 
-def _venues(settings: Settings, clock: Clock) -> dict[str, BinanceEmergency]:
+def _seam(settings: Settings) -> Reached:
+    """Return what is told of each step of a halt: drills may kill the daemon at one."""
+    text = settings.risk.kill_at_step
+    if not text:
+        return nothing
+    live = live_addresses(settings)
+    if live:
+        msg = f"risk.kill_at_step is for drills on this machine, not for {live[0]}"
+        raise SettingsError(msg)
+    return KillAt(text)
+
+
+def _venues(settings: Settings, clock: Clock) -> dict[str, Emergency]:
     """Return a client with keys of its own for every venue of the settings."""
     return {
-        name: BinanceEmergency(
+        name: open_emergency(
+            name,
             rest=venue.rest,
             key=venue.risk.key.get_secret_value(),
             secret=venue.risk.secret.get_secret_value(),

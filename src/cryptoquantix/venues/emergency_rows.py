@@ -8,7 +8,7 @@ size, the entry follows from the unrealized profit. Decimals stay text until the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any, Final
 
@@ -16,11 +16,13 @@ from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.errors import CredentialsRefused, VenueUnavailable
 from cryptoquantix.core.exposure import (
     NO_LEG,
+    CoinBalance,
     Contract,
     HeldPosition,
     LedgerEntry,
     OpenOrder,
     OrderClass,
+    OtherHolding,
     Reading,
 )
 from cryptoquantix.core.order import Side
@@ -28,7 +30,7 @@ from cryptoquantix.core.order import Side
 type Row = Mapping[str, Any]
 
 DOLLARS: Final = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "BFUSD", "USD1"})
-"""Coins counted one to one; another coin's ledger entries cannot be valued here."""
+"""Coins that count one to one where nobody rates them."""
 
 TRANSFERS: Final = frozenset(
     {
@@ -40,30 +42,94 @@ TRANSFERS: Final = frozenset(
 )
 
 
-def reading(venue: str, account: Row, time_ns: int) -> Reading:
-    """Return the answer of GET /fapi/v3/account as a reading."""
+def reading(
+    venue: str,
+    account: Row,
+    time_ns: int,
+    *,
+    rates: Iterable[tuple[str, Decimal]] = (),
+    settlement: Mapping[str, str] | None = None,
+) -> Reading:
+    """
+    Return the answer of GET /fapi/v3/account as a reading.
+
+    ``settlement`` is the coin of each symbol, as ``exchangeInfo`` says it.
+    """
+    coin_of = settlement or {}
     held = [row for row in account["positions"] if number(row["positionAmt"])]
     resting = number(account.get("totalOpenOrderInitialMargin", "0"))
+    known = tuple(rates)
+    coins = tuple(coin_balances(account.get("assets", ()), dict(known)))
+    total = number(account["totalMarginBalance"]), number(account["totalWalletBalance"])
+    if {item.coin for item in coins} - {"USDT"}:
+        # Without multi-assets mode the venue's totals are of USDT alone.
+        total = _summed(coins)
     return Reading(
         venue=venue,
-        equity=number(account["totalMarginBalance"]),
-        balance=number(account["totalWalletBalance"]),
-        positions=tuple(account_position(row) for row in held),
+        equity=total[0],
+        balance=total[1],
+        positions=tuple(account_position(row, coin_of) for row in held),
         time_ns=time_ns,
         hints_orders=bool(resting) or len(held) < len(account["positions"]),
+        coins=coins,
+        rates=known,
+        others=tuple(
+            OtherHolding(item.coin, "spot", item.balance, item.coin, Decimal(0))
+            for item in coins
+            if item.coin not in DOLLARS and item.balance
+        ),
     )
 
 
-def account_position(row: Row) -> HeldPosition:
+def _summed(coins: Iterable[CoinBalance]) -> tuple[Decimal, Decimal]:
+    equity = balance = Decimal(0)
+    for item in coins:
+        rate = item.rate
+        if rate is None:
+            rate = Decimal(1) if item.coin in DOLLARS else Decimal(0)
+        equity += item.equity * rate
+        balance += item.balance * rate
+    return equity, balance
+
+
+def coin_balances(
+    assets: Iterable[Row], rates: Mapping[str, Decimal]
+) -> Iterator[CoinBalance]:
+    """Yield what the account has of each coin, those it has nothing of left out."""
+    for row in assets:
+        equity, balance = number(row["marginBalance"]), number(row["walletBalance"])
+        if equity or balance:
+            coin = str(row["asset"])
+            yield CoinBalance(coin, equity, balance, rates.get(coin))
+
+
+def settlement_coin(symbol: str, known: Mapping[str, str]) -> str:
+    """
+    Return the coin a symbol settles in.
+
+    Examples
+    --------
+    >>> settlement_coin("BTCUSDC", {})
+    'USDC'
+    """
+    if symbol in known:
+        return known[symbol]
+    name = symbol.partition("_")[0]
+    return next((coin for coin in DOLLARS if name.endswith(coin)), "USDT")
+
+
+def account_position(row: Row, coin_of: Mapping[str, str]) -> HeldPosition:
     """Return one row of the account's positions."""
     size = number(row["positionAmt"])
     with localcontext(prec=40):
         mark = abs(number(row["notional"]) / size)
         entry = mark - number(row["unrealizedProfit"]) / size
-    return HeldPosition(row["symbol"], size, mark, entry, leg=_leg(row))
+    symbol = str(row["symbol"])
+    coin = settlement_coin(symbol, coin_of)
+    return HeldPosition(symbol, size, mark, entry, leg=_leg(row), coin=coin)
 
 
-def risk_position(row: Row) -> HeldPosition:
+def risk_position(row: Row, coin_of: Mapping[str, str]) -> HeldPosition:
     """Return one row of GET /fapi/v3/positionRisk."""
     return HeldPosition(
         symbol=row["symbol"],
@@ -71,18 +137,30 @@ def risk_position(row: Row) -> HeldPosition:
         mark_price=number(row["markPrice"]),
         entry_price=number(row["entryPrice"]),
         leg=_leg(row),
+        coin=settlement_coin(str(row["symbol"]), coin_of),
     )
 
 
-def equity(found: Iterable[Row]) -> Decimal:
-    """Return the dollars of GET /fapi/v3/balance, open cross profit included."""
-    return sum(
-        (
-            number(row["balance"]) + number(row["crossUnPnl"])
-            for row in found
-            if row["asset"] in DOLLARS
-        ),
-        Decimal(0),
+def equity(found: Iterable[Row], rates: Mapping[str, Decimal]) -> Decimal:
+    """
+    Return the USD of GET /fapi/v3/balance, open cross profit included.
+
+    A dollar coin without a rate counts one to one, another counts nothing.
+    """
+    total = Decimal(0)
+    for row in found:
+        coin = str(row["asset"])
+        rate = rates.get(coin, Decimal(1) if coin in DOLLARS else Decimal(0))
+        total += (number(row["balance"]) + number(row["crossUnPnl"])) * rate
+    return total
+
+
+def asset_rates(found: Iterable[Row]) -> tuple[tuple[str, Decimal], ...]:
+    """Return USD a coin, as GET /fapi/v1/assetIndex says it (``BTCUSD``)."""
+    return tuple(
+        (str(row["symbol"]).removesuffix("USD"), number(row["index"]))
+        for row in found
+        if str(row["symbol"]).endswith("USD")
     )
 
 
@@ -132,6 +210,7 @@ def ledger_entry(row: Row, ahead_ms: int) -> LedgerEntry:
         is_transfer=kind in TRANSFERS,
         cash=number(row["income"]),
         time_ns=(int(row["time"]) - ahead_ms) * NS_PER_MS,
+        coin=str(row["asset"]),
     )
 
 

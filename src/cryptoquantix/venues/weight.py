@@ -69,3 +69,38 @@ class WeightBudget:
         if self._clock.monotonic_ns() < self._closed_until_ns:
             return False
         return self.used + weight <= self._max
+
+
+class ReadBudget:
+    """
+    A bucket of ``burst`` requests (or weight), refilled by ``per_second``.
+
+    Who asks for more than is there waits, in the order of asking. Cancellation while
+    waiting spends nothing.
+    """
+
+    def __init__(self, clock: Clock, *, burst: float, per_second: float) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._per_second = per_second
+        self._left = burst
+        self._at_ns = clock.monotonic_ns()
+        self._turn = asyncio.Lock()
+
+    @property
+    def left(self) -> float:
+        """What may be spent at once."""
+        now_ns = self._clock.monotonic_ns()
+        fresh = (now_ns - self._at_ns) / NS_PER_SECOND * self._per_second
+        self._left = min(self._burst, self._left + fresh)
+        self._at_ns = now_ns
+        return self._left
+
+    async def take(self, cost: float = 1) -> None:
+        """Return once ``cost`` may be spent, and count it."""
+        cost = min(cost, self._burst)
+        async with self._turn:
+            # Time alone frees it, so there is no event to wait for.
+            while (missing := cost - self.left) > 0:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(missing / self._per_second)
+            self._left -= cost
