@@ -60,13 +60,34 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One round, understood but not yet believed."""
+    """
+    One round, understood but not yet believed.
+
+    ``jumps`` are the large ones that nothing explains, in USD by venue; ``is_beyond``
+    a rise that would trip if it fell again.
+    """
 
     seen: Seen
     book: Book
     verdict: Verdict
-    is_explained: bool
-    is_doubtful: bool
+    jumps: Mapping[str, Decimal]
+    is_strange: bool
+    is_beyond: bool
+
+    @property
+    def is_breach(self) -> bool:
+        return self.verdict is not Verdict.CLEAR
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it must be read again."""
+        return bool(self.is_strange or self.jumps or self.is_breach or self.is_beyond)
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether marks alone explain a drop beyond the hard level, all venues seen."""
+        is_hard = self.verdict is Verdict.HARD_BREACH
+        return is_hard and not self.jumps and self.seen.is_complete
 
 
 @dataclass(slots=True)
@@ -142,33 +163,28 @@ class Judgement:
         self.problems = look.seen.problems
         self._pending = look
         if is_judging and look.is_doubtful:
-            if look.seen.is_complete and _is_hard(look):
+            if look.is_hard:
                 return self._accept(look.book, is_trip=True)
             return None
         return self._take(look)
 
     def second(self, seen: Seen) -> Sight:
         """Judge by the second round; the first was its warning."""
-        first, look = self._pending, self._look(seen)
+        first = self._pending
         assert first is not None
-        is_breach = first.verdict is not Verdict.CLEAR
+        look = self._weighed(*self._merged(first, self._look(seen)))
+        self.problems = look.seen.problems
+        is_trip = first.is_breach and look.is_breach
         if look.seen.is_complete:
-            if first.is_doubtful and not look.is_doubtful:
+            if not look.is_doubtful:
                 text = f"{first.book.equity:.2f} was not confirmed"
                 self._note(f"equity {text}: {look.book.equity:.2f} at once after")
-            is_trip = look.verdict is not Verdict.CLEAR
-            return self._accept(look.book, is_trip=is_trip)
-        if first.seen.is_complete:
-            if is_breach and first.is_explained:
-                return self._accept(first.book, is_trip=True)
-            self.problems = {
-                venue: f"unconfirmed: {text}"
-                for venue, text in look.seen.problems.items()
-            }
-            return Sight(is_complete=False, problem=CONFIRM)
-        self.problems = look.seen.problems
-        is_trip = is_breach and look.verdict is not Verdict.CLEAR
-        return replace(self._take(look), is_trip=is_trip)
+            return self._accept(look.book, is_trip=is_trip or look.is_hard)
+        if not first.seen.is_complete:
+            return replace(self._take(look), is_trip=is_trip)
+        if first.is_breach and not first.jumps:
+            return self._accept(first.book, is_trip=True)
+        return Sight(is_complete=False, problem=CONFIRM)
 
     def take_ledger(self, venue: str, entries: tuple[LedgerEntry, ...]) -> None:
         """Let a look at one venue's ledger change the book."""
@@ -180,20 +196,48 @@ class Judgement:
     # -- one round ----------------------------------------------------------------
 
     def _look(self, seen: Seen) -> _Look:
-        now_ns = self._clock.monotonic_ns()
-        seen, is_strange = self._plausible(seen)
-        before = self.book
+        return self._weighed(*self._plausible(seen))
+
+    def _weighed(self, seen: Seen, is_strange: bool) -> _Look:  # noqa: FBT001 - private
+        """Return what a round would make of the book, and whether to believe it."""
+        before, now_ns = self.book, self._clock.monotonic_ns()
         book = flows.observe(before, seen.readings, now_ns, self._limits)
         shown = book if seen.is_complete else shadow.estimated(book)
         verdict = self._verdict(shown) if seen.readings else Verdict.CLEAR
-        is_jump = self._is_large_jump(book)
-        is_doubtful = (
-            is_strange
-            or is_jump
-            or verdict is not Verdict.CLEAR
-            or self._is_beyond_belief(before, book)
+        return _Look(
+            seen,
+            book,
+            verdict,
+            self._large_jumps(book),
+            is_strange,
+            self._is_beyond_belief(before, book),
         )
-        return _Look(seen, book, verdict, not is_jump, is_doubtful)
+
+    def _merged(self, first: _Look, look: _Look) -> tuple[Seen, bool]:
+        """
+        Return the second round as far as both agree.
+
+        What only failed the second time is as it was at once before. A jump that only
+        one of both shows, or each another one, is not there, or nobody knows.
+        """
+        readings, problems = dict(look.seen.readings), dict(look.seen.problems)
+        for venue, reading in first.seen.readings.items():
+            is_sure = venue not in first.jumps and not first.is_beyond
+            if venue in problems and is_sure:
+                readings[venue] = reading
+                del problems[venue]
+        for venue, jump in look.jumps.items():
+            was = first.jumps.get(venue)
+            if was is not None and abs(was - jump) <= AGREEMENT * max(
+                abs(was), abs(jump)
+            ):
+                continue
+            if was is None and venue in first.seen.readings:
+                readings[venue] = first.seen.readings[venue]
+                continue
+            del readings[venue]
+            problems[venue] = f"a jump of {jump:.2f} USD that no second reading shows"
+        return Seen(readings, problems), look.is_strange
 
     def _take(self, look: _Look) -> Sight:
         """Take a round into the book; only a complete one is a sample."""
@@ -237,14 +281,19 @@ class Judgement:
         limit = self._limits.drawdown_fraction_max
         return old is not None and new is not None and reaches(old, new, limit)
 
-    def _is_large_jump(self, book: Book) -> bool:
+    def _large_jumps(self, book: Book) -> dict[str, Decimal]:
+        """Return what a round has put in suspense, where it is worth a second read."""
         if book.suspense is self.book.suspense:
-            return False
+            return {}
         bound = self._limits.unexplained_drop_of_limit
         bound *= self._limits.drawdown_fraction_max * abs(self.book.equity)
         known = set(self.book.suspense)
-        fresh = (item for item in book.suspense if item not in known)
-        return any(abs(book.usd(item)) >= bound for item in fresh)
+        found: dict[str, Decimal] = {}
+        for item in book.suspense:
+            usd = book.usd(item)
+            if item not in known and abs(usd) >= bound:
+                found[item.venue] = found.get(item.venue, Decimal(0)) + usd
+        return found
 
     # -- whether a reading can be true ----------------------------------------------
 
@@ -324,7 +373,3 @@ class Judgement:
             if was and now and abs(now / was - mark / then) <= AGREEMENT * now / was:
                 return True
         return False
-
-
-def _is_hard(look: _Look) -> bool:
-    return look.verdict is Verdict.HARD_BREACH and look.is_explained
