@@ -41,9 +41,16 @@ async def receiver():
         yield running
 
 
+async def quick_close(channel) -> None:
+    """Close it without the quarter second that its library waits for TLS."""
+    session = channel._bot.session._session if hasattr(channel, "_bot") else None
+    if session is not None:
+        await session.close()
+
+
 @pytest.fixture
 async def rig(daemon, tmp_path):
     made = Rig(daemon, tmp_path / "alarms")
     yield made
     for channel in made.channels:
-        await channel.close()
+        await quick_close(channel)

@@ -111,6 +111,7 @@ class Chat:
             self._telegram.bot_id, said.update_id + 1, self._clock.time_ns()
         )
         self._keeper.changed()
+        self._desk.username = self._telegram.username
         decision = self._desk.decide(said)
         if decision.act is Act.STRANGER:
             self._note_stranger(said)

@@ -85,6 +85,7 @@ class Telegram:
         self._token = token
         self._chat_id = chat_id
         self.bot_id = self._bot.id
+        self.username = ""
 
     @property
     def name(self) -> str:
@@ -110,7 +111,8 @@ class Telegram:
 
     async def check(self) -> None:
         """Ask Telegram whether it knows the bot and the chat."""
-        await self._ask(self._bot.get_me())
+        me = await self._ask(self._bot.get_me())
+        self.username = me.username or ""
         await self._ask(self._bot.get_chat(self._chat_id))
 
     async def updates(self, offset: int | None, poll_seconds: int) -> list[Written]:

@@ -138,7 +138,7 @@ class TelegramStandIn:
         app.router.add_post("/fail", self._order_failure)
         app.router.add_post("/updates", self._queue_update)
         app.router.add_post("/say", self._say)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
