@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from fractions import Fraction
 
 import ccxt
@@ -11,6 +12,7 @@ import pytest
 from ccxt.base.errors import ExchangeError, NetworkError, NotSupported
 
 from cryptoquantix.simulator.listing import UNITS_PER_COIN
+from simulator.deribit_bench import DeribitBench, payload
 from simulator.deribit_live import BTC, LINEAR, live_deribit, number
 
 BOOK = "book.BTC-PERPETUAL.100ms"
@@ -427,3 +429,51 @@ async def test_finding_7_two_private_watches_at_once(live):
         assert await _subscriptions(client, live) == 2
     finally:
         await client.close()
+
+
+def test_a_perpetuals_interest_and_its_price_index_are_channels():
+    bench = DeribitBench("BTCUSDT", is_limited=False)
+    socket = bench.connect(login=True)
+    names = [
+        "perpetual.BTC-PERPETUAL.100ms",
+        "perpetual.BTC-PERPETUAL.raw",
+        "deribit_price_index.btc_usd",
+        "deribit_price_index.usdt_usd",
+    ]
+    assert bench.say(socket, "public/subscribe", channels=names)["result"] == names
+    bench.run(1)
+    heard = [payload(f)["params"] for f in socket.frames]
+    socket.frames.clear()
+    by_name = {m["channel"]: m["data"] for m in heard}
+    assert set(by_name) == set(names)
+    index = by_name["deribit_price_index.btc_usd"]
+    assert index["index_name"] == "btc_usd"
+    assert set(by_name["perpetual.BTC-PERPETUAL.raw"]) == {
+        "timestamp",
+        "interest",
+        "index_price",
+    }
+    assert by_name["deribit_price_index.usdt_usd"]["price"] == 1
+    bench.venue.set_coin_price("USDT", Fraction(9, 10), bench.now)
+    bench.run(0.2)
+    heard = [payload(f)["params"] for f in socket.frames]
+    [told] = [
+        m["data"] for m in heard if m["channel"] == "deribit_price_index.usdt_usd"
+    ]
+    assert told["price"] == Decimal("0.9")
+    wrong = bench.say(
+        socket, "public/subscribe", channels=["deribit_price_index.no_usd"]
+    )
+    assert wrong["error"]["code"] == -32602
+
+
+def test_one_channel_tells_of_the_portfolio_in_every_coin():
+    bench = DeribitBench("BTCUSDT", is_limited=False)
+    socket = bench.connect(login=True)
+    names = ["user.portfolio.any"]
+    assert bench.say(socket, "private/subscribe", channels=names)["result"] == names
+    bench.run(0.2)
+    heard = [payload(f)["params"] for f in socket.frames]
+    assert {m["channel"] for m in heard} == set(names)
+    coins = set(bench.venue.rules.coins)
+    assert {m["data"]["currency"] for m in heard} == coins

@@ -40,7 +40,7 @@ def answer(venue: str, active: Active, now_ns: int, time_ns: int) -> Answer:
         kind = Kind.BANNED
     wait = active.retry_after(now_ns)
     if kind is Kind.FORBIDDEN:
-        return _forbidden(venue)
+        return _forbidden(venue, time_ns)
     if kind is Kind.BAD_GATEWAY:
         return Answer(502, _page("502 Bad Gateway"), _HTML)
     if venue == "bybit":
@@ -121,10 +121,16 @@ def message_answer(
     return msgspec.json.encode(refused).decode()
 
 
-def _forbidden(venue: str) -> Answer:
+def _forbidden(venue: str, time_ns: int) -> Answer:
     if venue == "bybit":
-        text = "access too frequent, please try again in 10 minutes"
-        return Answer(403, text.encode(), "text/plain")
+        value = {
+            "retCode": 10018,
+            "retMsg": "403, access too frequent",
+            "result": {},
+            "retExtInfo": {},
+            "time": time_ns // 1_000_000,
+        }
+        return Answer(403, msgspec.json.encode(value), _JSON)
     return Answer(403, _page("403 Forbidden"), _HTML)
 
 
@@ -180,7 +186,7 @@ def _binance(kind: Kind, wait: int, time_ns: int) -> Answer:
 
 def _bybit(kind: Kind, wait: int, time_ns: int) -> Answer:
     if kind is Kind.BANNED:
-        return _forbidden("bybit")
+        return _forbidden("bybit", time_ns)
     status, code, text = {
         Kind.TOO_MANY_REQUESTS: (200, 10006, "Too many visits!"),
         Kind.AUTH_REFUSED: (200, 10003, "API key is invalid."),

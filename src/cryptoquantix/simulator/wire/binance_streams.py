@@ -36,6 +36,7 @@ from cryptoquantix.simulator.wire.frames import text_frame
 
 STREAMS_MAX = 1_024
 MESSAGES_PER_SECOND = 10
+SYMBOL_TYPE = 1  # a USD-M perpetual
 CLOSE_TOO_MANY = 1008  # policy violation
 _STREAM = re.compile(
     r"(?P<symbol>[a-z0-9_]{1,30})@(?:"
@@ -199,11 +200,12 @@ class BinanceStreams:
         if topic is None:
             return
         listing = topic.market.listing
+        size = listing.size_text(trade.size_lots)
         topic.send(
             (
                 f'{{"e":"aggTrade","E":{time_ns // 1_000_000},"s":"{symbol}",'
                 f'"a":{trade.id},"p":"{listing.price_text(trade.price_ticks)}",'
-                f'"q":"{listing.size_text(trade.size_lots)}","f":{trade.id},'
+                f'"q":"{size}","nq":"{size}","f":{trade.id},'
                 f'"l":{trade.id},"T":{trade.time_ns // 1_000_000},'
                 f'"m":{"true" if trade.is_buyer_maker else "false"}}}'
             ).encode()
@@ -264,6 +266,8 @@ class BinanceStreams:
                     "e": "bookTicker",
                     "u": market.book.update_id,
                     "s": market.listing.symbol,
+                    "ps": market.listing.symbol,
+                    "st": SYMBOL_TYPE,
                     "b": bids[0][0],
                     "B": bids[0][1],
                     "a": asks[0][0],
@@ -289,6 +293,7 @@ class BinanceStreams:
                     "P": index,
                     "r": rate_text(market.funding_rate(rules)),
                     "T": ms(market.next_funding_ns),
+                    "st": SYMBOL_TYPE,
                 }
             )
         )
@@ -329,6 +334,8 @@ class BinanceStreams:
                     "E": ms(time_ns),
                     "T": ms(market.tape_ns),
                     "s": market.listing.symbol,
+                    "ps": market.listing.symbol,
+                    "st": SYMBOL_TYPE,
                     "U": first_id,
                     "u": market.book.update_id,
                     "pu": first_id - 1 if last_id is None else last_id,

@@ -18,6 +18,8 @@ _PUBLIC = re.compile(
     r"(?:(?P<group>none|1|2|5|10|25|100|250)\.(?P<depth>1|10|20)\.)?"
     r"(?P<i2>raw|100ms|agg2)"
     rf"|quote\.(?P<s3>{_NAME})"
+    rf"|perpetual\.(?P<s5>{_NAME})\.(?P<i5>raw|100ms|agg2)"
+    r"|deribit_price_index\.(?P<index>[a-z0-9]{2,20}_[a-z]{2,6})"
     rf"|chart\.trades\.(?P<s4>{_NAME})\.(?P<resolution>\d{{1,3}}|1D))\Z"
 )
 _PRIVATE = re.compile(
@@ -30,7 +32,8 @@ class Channel(NamedTuple):
     """
     What a channel is of: ``symbol`` or ``coin`` are empty where it is of any.
 
-    ``interval`` is ``raw`` where every change is told at once.
+    ``interval`` is ``raw`` where every change is told at once; ``resolution`` is a
+    bar's, or the name of a price index.
     """
 
     name: str
@@ -80,15 +83,18 @@ def _public(name: str) -> Channel | None:
     if found is None:
         return None
     part = found.groupdict()
-    if part["plain"]:
-        return Channel(name, part["plain"], part["s1"], interval=part["i1"])
-    if part["s2"]:
-        what = "levels" if part["depth"] else "book"
-        depth = int(part["depth"] or 0)
-        return Channel(name, what, part["s2"], interval=part["i2"], depth=depth)
-    if part["s3"]:
-        return Channel(name, "quote", part["s3"])
-    return Channel(name, "chart", part["s4"], resolution=part["resolution"])
+    what = "levels" if part["depth"] else "book"
+    depth = int(part["depth"] or 0)
+    resolution = part["resolution"] or ""
+    kinds = (
+        (part["s1"], Channel(name, part["plain"], part["s1"], interval=part["i1"])),
+        (part["s2"], Channel(name, what, part["s2"], interval=part["i2"], depth=depth)),
+        (part["s3"], Channel(name, "quote", part["s3"])),
+        (part["s4"], Channel(name, "chart", part["s4"], resolution=resolution)),
+        (part["s5"], Channel(name, "perpetual", part["s5"], interval=part["i5"])),
+        (part["index"], Channel(name, "index", resolution=part["index"])),
+    )
+    return next(channel for is_it, channel in kinds if is_it)
 
 
 def _private(name: str) -> Channel | None:
@@ -97,7 +103,8 @@ def _private(name: str) -> Channel | None:
         return None
     part = found.groupdict()
     if part["currency"]:
-        return Channel(name, "portfolio", coin=part["currency"].upper())
+        coin = part["currency"].upper()
+        return Channel(name, "portfolio", coin="" if coin == "ANY" else coin)
     coin = (part["coin"] or "").upper()
     return Channel(
         name,

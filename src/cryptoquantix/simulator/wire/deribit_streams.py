@@ -27,7 +27,7 @@ from cryptoquantix.simulator.wire.deribit_errors import (
     invalid_parameter,
     unauthorized,
 )
-from cryptoquantix.simulator.wire.deribit_market import RESOLUTIONS
+from cryptoquantix.simulator.wire.deribit_market import RESOLUTIONS, index_price
 from cryptoquantix.simulator.wire.deribit_payloads import (
     algo_json,
     fill_json,
@@ -49,7 +49,7 @@ class _Feed:
         self.channel = channel
         self.waiting: list[Json] = []
         self.is_stale = True  # a portfolio that has to be told anew
-        self.sent: Json | None = None
+        self.sent: dict[str, Json] = {}
         self.due_ns = 0
 
     def tell(self, data: list[Json]) -> None:
@@ -179,12 +179,16 @@ class DeribitStreams:
             return False
         if channel.what == "chart":
             return channel.resolution in RESOLUTIONS
+        if channel.what == "index":
+            return index_price(self._state.exchange, channel.resolution) is not None
         return not channel.coin or channel.coin in CURRENCIES
 
     def _topic(self, channel: Channel) -> Topic:
         topic = self._topics.get(channel.name)
         if topic is None:
-            market = self._state.exchange.markets[channel.symbol]
+            markets = self._state.exchange.markets
+            # A price index is of no instrument.
+            market = markets[channel.symbol or next(iter(markets))]
             topic = make_topic(channel, market)
             self._topics[channel.name] = topic
             self._of_symbol.setdefault(channel.symbol, []).append(topic)
@@ -268,7 +272,7 @@ class DeribitStreams:
         for feed in self._feeds.values():
             channel = feed.channel
             if channel.what == "portfolio" and feed.session.account_id == account_id:
-                feed.is_stale = feed.is_stale or channel.coin == coin
+                feed.is_stale = feed.is_stale or channel.coin in {"", coin}
 
     def _tell_portfolio(self, feed: _Feed, time_ns: int) -> None:
         """Tell a portfolio that was changed at once, one that moves every second."""
@@ -279,7 +283,10 @@ class DeribitStreams:
         account = exchange.clearing.accounts.get(feed.session.account_id)
         if account is None:
             return
-        data = portfolio_json(exchange, account, feed.channel.coin)
-        if feed.is_stale or data != feed.sent:
-            feed.send(data)
-        feed.is_stale, feed.sent = False, data
+        coins = [feed.channel.coin] if feed.channel.coin else exchange.rules.coins
+        for coin in coins:
+            data = portfolio_json(exchange, account, coin)
+            if feed.is_stale or data != feed.sent.get(coin):
+                feed.send(data)
+            feed.sent[coin] = data
+        feed.is_stale = False

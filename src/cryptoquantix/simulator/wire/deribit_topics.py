@@ -13,6 +13,7 @@ from cryptoquantix.simulator.wire.deribit_market import (
     Day,
     bar_json,
     best,
+    index_price,
     levels,
     tick_direction,
     ticker_json,
@@ -22,6 +23,7 @@ from cryptoquantix.simulator.wire.deribit_payloads import (
     amount,
     coin_prefix,
     ms,
+    plain,
     price,
 )
 from cryptoquantix.simulator.wire.deribit_requests import Json, notification
@@ -378,7 +380,68 @@ class ChartTopic(Topic):
         self.send(bar_json(self.market.listing, current))
 
 
+class PerpetualTopic(Topic):
+    """Interest and index of a perpetual, whenever one of them has changed."""
+
+    def __init__(self, channel: Channel, market: Market) -> None:
+        super().__init__(channel, market)
+        self._sent: dict[str, Decimal] = {}
+
+    def add(self, session: Session) -> None:
+        """Send them anew at the next chance."""
+        super().add(session)
+        self._sent = {}
+
+    def turn(self, exchange: ConditionalExchange, time_ns: int) -> None:
+        """Send at once where the channel is raw."""
+        if self.is_raw:
+            self._send(exchange, time_ns)
+
+    def time(self, exchange: ConditionalExchange, time_ns: int) -> None:
+        """Send what changed within the interval."""
+        if self.is_due(time_ns):
+            self._send(exchange, time_ns)
+
+    def _send(self, exchange: ConditionalExchange, time_ns: int) -> None:
+        market = self.market
+        now = {
+            "interest": plain(market.funding_rate(exchange.rules)),
+            "index_price": price(market.listing, market.index_ticks),
+        }
+        if now != self._sent:
+            self._sent = now
+            self.send({"timestamp": ms(time_ns)} | now)
+
+
+class IndexTopic(Topic):
+    """A price index, whenever it has changed; ``market`` is any."""
+
+    def __init__(self, channel: Channel, market: Market) -> None:
+        super().__init__(channel, market)
+        self._sent: Decimal | None = None
+
+    def add(self, session: Session) -> None:
+        """Send it anew at the next chance."""
+        super().add(session)
+        self._sent = None
+
+    def turn(self, exchange: ConditionalExchange, time_ns: int) -> None:
+        """Send it if it changed."""
+        name = self.channel.resolution
+        now = index_price(exchange, name)
+        if now is None or now == self._sent:
+            return
+        self._sent = now
+        self.send({"timestamp": ms(time_ns), "price": now, "index_name": name})
+
+    def time(self, exchange: ConditionalExchange, time_ns: int) -> None:
+        """Send it if it changed without a trade."""
+        self.turn(exchange, time_ns)
+
+
 _KINDS: dict[str, type[Topic]] = {
+    "perpetual": PerpetualTopic,
+    "index": IndexTopic,
     "trades": TradesTopic,
     "book": BookTopic,
     "levels": LevelsTopic,
