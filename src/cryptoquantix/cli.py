@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ import typer
 from cryptoquantix.core.errors import CryptoquantixError
 
 if TYPE_CHECKING:
-    from cryptoquantix.drills.flash_crash import KillResult
+    from cryptoquantix.drills.drill import Outcome
 
 app = typer.Typer(
     name="cqx",
@@ -43,6 +44,11 @@ catalog_app = typer.Typer(no_args_is_help=True, help="What history is held.")
 app.add_typer(catalog_app, name="catalog")
 study_app = typer.Typer(no_args_is_help=True, help="Walk-forward research.")
 app.add_typer(study_app, name="study")
+risk_app = typer.Typer(
+    invoke_without_command=True,
+    help="Watch the account and stop everything at the drawdown limit, until stopped.",
+)
+app.add_typer(risk_app, name="risk")
 alarms_app = typer.Typer(
     invoke_without_command=True,
     help="Deliver the risk daemon's alarms, and raise one when it falls silent.",
@@ -103,8 +109,9 @@ def strategy(config: Config = None) -> None:
     run(config)
 
 
-@app.command()
+@risk_app.callback()
 def risk(
+    context: typer.Context,
     listen: Annotated[
         str | None,
         typer.Option(help="host:port, port 0 for a free one (default: risk.listen)."),
@@ -113,6 +120,8 @@ def risk(
     as_json: Json = False,
 ) -> None:
     """Watch the account and stop everything at the drawdown limit, until stopped."""
+    if context.invoked_subcommand is not None:
+        return
     from cryptoquantix.apps.risk import run
 
     def ready(what: dict[str, str]) -> None:
@@ -120,6 +129,41 @@ def risk(
         _announce(what, as_json=as_json, text=text)
 
     run(config, listen, ready)
+
+
+@risk_app.command("audit")
+def risk_audit(
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check every hash; exit code 1 if one is wrong."),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000, help="How many entries to list.")
+    ] = 50,
+    store: Annotated[
+        Path | None, typer.Option(help="The store (default: the settings' one).")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the risk daemon's audit log, or check that nothing in it was changed."""
+    from cryptoquantix.apps.risk_audit import (
+        lines,
+        listed,
+        sentence,
+        store_path,
+        verified,
+    )
+
+    path = store_path(store, config)
+    if not verify:
+        entries = listed(path, limit)
+        _print({"entries": entries}, as_json=as_json, text=lines(entries))
+        return
+    found = verified(path)
+    _print(found, as_json=as_json, text=sentence(found))
+    if not found["ok"]:
+        raise SystemExit(1)
 
 
 @alarms_app.callback()
@@ -201,18 +245,46 @@ def demo(
 
 @app.command()
 def drill(
-    name: Annotated[str, typer.Argument(help="flash-crash, or all.")],
+    name: Annotated[
+        str, typer.Argument(help="flash-crash, slow-bleed, ... (see `list`), or all.")
+    ],
     runs: Annotated[int, typer.Option(help="How many times.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shorter waits, fewer rounds.")
+    ] = False,
+    venues: Annotated[
+        str, typer.Option(help="Venues to simulate, separated by commas.")
+    ] = "binance,bybit,deribit",
+    admin: Annotated[
+        str, typer.Option(help="Admin API of the simulator of a running deployment.")
+    ] = "",
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Put the kill switch to the test on a fresh simulator, and time it."""
-    from cryptoquantix.apps.drill import run, table
+    """Put the kill switch to the test, on fresh processes or a running deployment."""
+    from rich.console import Console
 
-    def report(number: int, result: KillResult) -> None:
-        sys.stderr.write(f"run {number} of {runs}: {result.sentence()}\n")
+    from cryptoquantix.apps.drill import DrillOptions, listed, listing, run, table
 
-    result = run(name, runs, report)
-    _print(result, as_json=as_json, text=table(result))
+    if name == "list":
+        _print({"drills": listed()}, as_json=as_json, text=listing())
+        return
+
+    def report(drill_name: str, number: int, outcome: Outcome) -> None:
+        sys.stderr.write(f"run {number} of {runs}: {outcome.sentence()}\n")
+
+    options = DrillOptions(
+        runs=runs,
+        is_quick=quick,
+        venues=tuple(filter(None, venues.split(","))),
+        admin=admin,
+        config=config,
+    )
+    result = run(name, report, options)
+    if as_json:
+        _print(result, as_json=True, text="")
+    else:
+        Console().print(table(result))
     if not all(one["passed"] for one in result["drills"]):
         raise typer.Exit(1)
 
@@ -332,7 +404,8 @@ def status(config: Config = None, as_json: Json = False) -> None:
     """Show what the risk daemon knows; exit code 0 only if the guard is well."""
     from cryptoquantix.apps.operate import status as ask
 
-    value, page, is_well = ask(config)
+    is_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    value, page, is_well = ask(config, is_color=is_color)
     _print(value, as_json=as_json, text=page)
     if not is_well:
         raise typer.Exit(1)

@@ -37,7 +37,9 @@ def quick(monkeypatch):
 
 
 def flattener(venue, notes):
-    return VenueFlattener(venue, halt_id="h", note=notes.append)
+    return VenueFlattener(
+        venue, halt_id="h", complain=lambda kind, text: notes.append(text)
+    )
 
 
 async def run(venue, notes, step=RiskState.TRIPPED, seconds=5):

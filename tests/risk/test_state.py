@@ -34,13 +34,15 @@ def test_the_slowest_venue_decides_what_is_shown():
     assert latch.state is RiskState.TRIPPED
     latch = latch.stepped("bybit", RiskState.CLOSING)
     assert latch.state is RiskState.CLOSING
+    latch = latch.stepped("bybit", RiskState.VERIFYING)
     assert latch.stepped("bybit", RiskState.HALTED).state is RiskState.HALTED
 
 
 def test_a_flatten_ends_locked():
     latch = halt(goal=RiskState.LOCKED)
-    for venue in ("binance", "bybit"):
-        latch = latch.stepped(venue, RiskState.HALTED)
+    for step in (RiskState.CLOSING, RiskState.VERIFYING, RiskState.HALTED):
+        for venue in ("binance", "bybit"):
+            latch = latch.stepped(venue, step)
     assert latch.state is RiskState.LOCKED
 
 

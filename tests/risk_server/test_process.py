@@ -124,8 +124,8 @@ def close_and_arm(risk, trader):
             risk.call("/v1/rearm", {"who": "tests", "reason": "again"}).get("state")
             == "ARMED"
         ),
-        20,
-        0.3,
+        30,
+        2.0,  # each try reads every order of the account twice
     )
     trader.build(20_000)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptoquantix.apps.loopback import is_loopback, live_addresses
+from cryptoquantix.apps.risk_limits import limits_of
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.apps.token import risk_token
@@ -51,10 +52,7 @@ def run(config: Path | None, listen: str | None, on_ready: Ready) -> None:
     if not settings.venues:
         msg = "no venue is set: the risk daemon has nothing to watch (see [venues])"
         raise SettingsError(msg)
-    limits = Limits(
-        drawdown_fraction_max=settings.risk.drawdown_fraction_max,
-        warning_fractions=settings.risk.warning_fractions,
-    )
+    limits = limits_of(settings.risk)
     run_until_stopped(
         lambda: _serve(settings, limits, (host, port), token, on_ready=on_ready)
     )

@@ -11,9 +11,10 @@ import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,12 +28,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cryptoquantix.apps.secret_files import refuse_open_file, with_secret_files
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId, Venue
 
 DEFAULT_FILE = "cryptoquantix.toml"
 
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+PartFraction = Annotated[Decimal, Field(gt=0, lt=1)]
+Seconds = Annotated[Decimal, Field(gt=0, le=86_400)]
+SubSecond = Annotated[Decimal, Field(gt=0, lt=1)]
 
 
 class _Section(BaseModel):
@@ -40,10 +45,12 @@ class _Section(BaseModel):
 
 
 class KeySettings(_Section):
-    """One API key of a venue."""
+    """One API key of a venue; ``key_file`` and ``secret_file`` keep them elsewhere."""
 
     key: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")
+    key_file: Path | None = None
+    secret_file: Path | None = None
 
 
 class VenueSettings(KeySettings):
@@ -71,24 +78,51 @@ class RiskSettings(_Section):
     The risk daemon's limits, and where it listens.
 
     ``drawdown_fraction_max`` is of the rolling 24 h high-water mark; the trip is
-    inclusive (≥). ``warning_fractions`` are of that limit.
+    inclusive (≥). ``warning_fractions`` are of that limit. What each of the others is
+    for: docs/settings.md and ``risk/rules.py``. ``kill_at_step`` ends the
+    daemon at a step of a halt, for drills: it is refused with a live venue.
     """
 
     listen: str = "127.0.0.1:8700"
     url: str = "http://127.0.0.1:8700"
     token: SecretStr = SecretStr("")
+    token_file: Path | None = None
     drawdown_fraction_max: Fraction = Decimal("0.03")
-    warning_fractions: tuple[Fraction, ...] = (Decimal("0.5"), Decimal("0.8"))
+    warning_fractions: tuple[PartFraction, ...] = (Decimal("0.5"), Decimal("0.8"))
+    hard_multiple: Annotated[Decimal, Field(gt=1, le=1000)] = Decimal(2)
+    collateral_moves: bool = True
+    confirm_seconds: SubSecond = Decimal("0.25")
+    reading_seconds: SubSecond = Decimal("0.7")
+    stale_seconds: Annotated[Decimal, Field(gt=0, le=600)] = Decimal(5)
+    blind_seconds: Annotated[Decimal, Field(gt=0, le=600)] = Decimal(5)
+    blind_cancel_seconds: Seconds = Decimal(60)
+    orphan_seconds: Seconds = Decimal(10)
+    unexplained_seconds: Annotated[Decimal, Field(gt=0, le=600)] = Decimal(15)
+    unexplained_look_fraction: Fraction = Decimal("0.0002")
+    unexplained_drop_of_limit: Fraction = Decimal("0.1")
+    rate_outlier_fraction: Fraction = Decimal("0.01")
+    rate_bound_fraction: Fraction = Decimal("0.01")
+    rate_step_fraction: Fraction = Decimal("0.05")
+    transit_seconds: Annotated[Decimal, Field(gt=0, le=2_592_000)] = Decimal(86_400)
+    transit_fee_fraction: Fraction = Decimal("0.01")
+    kill_at_step: str = ""
 
 
 class StrategySettings(_Section):
-    """One strategy on one instrument; ``params`` are the strategy's own."""
+    """
+    One strategy on one instrument; ``params`` are the strategy's own.
+
+    ``weight`` is its part of the equity allotted at its venue, ``style`` how its
+    orders are worked.
+    """
 
     name: str
     instrument: str
     bar_seconds: Annotated[int, Field(gt=0, le=86_400)] = 60
     warmup_days: Annotated[int, Field(ge=0, le=3650)] = 30
     params: dict[str, float | int | bool] = {}
+    weight: Fraction = Decimal(1)
+    style: Literal["market", "ioc", "post_only", "sliced"] = "market"
 
     @field_validator("instrument")
     @classmethod
@@ -97,13 +131,67 @@ class StrategySettings(_Section):
         return value
 
 
+def _instruments(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        InstrumentId.parse(value)
+    return values
+
+
+Instruments = Annotated[tuple[str, ...], AfterValidator(_instruments)]
+
+
+class FeedSettings(_Section):
+    """What is fed besides the strategies' instruments."""
+
+    instruments: Instruments = ()
+
+
+class RecorderSettings(_Section):
+    """
+    What ``cqx recorder`` writes to the catalog; no instruments means all that are fed.
+
+    A segment of ticks is put into the catalog every ``segment_seconds``.
+    """
+
+    instruments: Instruments = ()
+    segment_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+
+
+class WorkingSettings(_Section):
+    """
+    How orders of the styles that take their time are worked.
+
+    ``seconds`` is the time that resting and slicing may take, then the rest goes out
+    as ``ends_as``; a resting order follows the price ``requotes_max`` times at most,
+    and an IOC goes ``through_fraction`` through the best price.
+    """
+
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    slices: Annotated[int, Field(gt=0, le=40)] = 5
+    requotes_max: Annotated[int, Field(gt=0, le=40)] = 10
+    through_fraction: Fraction = Decimal("0.001")
+    ends_as: Literal["market", "ioc"] = "market"
+
+
+class JournalSettings(_Section):
+    """
+    Execution's journal; ``mirror`` is a PostgreSQL address that ``cqx mirror`` fills.
+
+    As ``postgresql://user:password@host:5432/database``; empty: no mirror.
+    """
+
+    mirror: SecretStr = SecretStr("")
+
+
 class ExecutionSettings(_Section):
     """
     How targets become orders.
 
-    ``equity_fraction`` of the account's equity is allotted to each strategy;
-    ``no_trade_band`` is the fraction of allotted equity below which a difference
-    between wanted and held is left alone.
+    ``equity_fraction`` of the account's equity is allotted to each strategy, times
+    its ``weight``; ``no_trade_band`` is the fraction of allotted equity below which a
+    difference between wanted and held is left alone. ``leverage_max``, ``net_max`` and
+    ``instrument_max`` bound a venue's gross, net and single exposure, as multiples of
+    its equity.
     """
 
     account: str = "main"
@@ -112,6 +200,9 @@ class ExecutionSettings(_Section):
     leverage_max: Annotated[Decimal, Field(gt=0, le=20)] = Decimal(3)
     orders_per_minute_max: Annotated[int, Field(gt=0, le=600)] = 60
     price_collar_fraction: Fraction = Decimal("0.05")
+    net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    instrument_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    working: WorkingSettings = WorkingSettings()
 
 
 class TelegramSettings(_Section):
@@ -125,6 +216,7 @@ class TelegramSettings(_Section):
 
     base_url: str = "https://api.telegram.org"
     token: SecretStr = SecretStr("")
+    token_file: Path | None = None
     chat_id: str = ""
     commands: bool = True
     command_chat_ids: tuple[int, ...] = ()
@@ -170,7 +262,10 @@ class Settings(BaseSettings):
     nats: NatsSettings = NatsSettings()
     risk: RiskSettings = RiskSettings()
     strategies: tuple[StrategySettings, ...] = ()
+    feeds: FeedSettings = FeedSettings()
+    recorder: RecorderSettings = RecorderSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    journal: JournalSettings = JournalSettings()
     alarms: AlarmSettings = AlarmSettings()
 
     @field_validator("venues")
@@ -207,6 +302,11 @@ class Settings(BaseSettings):
     def risk_store_path(self) -> Path:
         """The risk daemon's own store, which nothing else opens."""
         return self.directory / "risk" / "risk.sqlite"
+
+    @property
+    def recorder_directory(self) -> Path:
+        """Ticks heard and not yet in the catalog."""
+        return self.directory / "recorder"
 
     @property
     def nats_directory(self) -> Path:
@@ -251,7 +351,8 @@ def load_settings(path: Path | None = None) -> Settings:
     except ValidationError as error:
         raise SettingsError(_first(error, file)) from None
     base = file.parent.resolve()
-    return settings.model_copy(
+    refuse_open_file(file, values, settings)
+    return with_secret_files(settings, values, base).model_copy(
         update={
             "directory": base / settings.directory,
             "catalog": base / settings.catalog,

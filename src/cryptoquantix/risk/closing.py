@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Final
 
@@ -33,6 +34,23 @@ def why_left(held: HeldPosition, contract: Contract | None) -> str:
         return "no perpetual: never closed by the daemon"
     whole = _whole_lots(abs(held.size), contract)
     return "dust" if whole <= 0 or whole < contract.size_min else ""
+
+
+def most_first(positions: Iterable[HeldPosition]) -> list[HeldPosition]:
+    """Return the positions by notional, the largest first: a budget may be short."""
+
+    def notional(held: HeldPosition) -> Decimal:
+        return abs(held.size) * (Decimal(1) if held.is_inverse else held.mark_price)
+
+    return sorted(positions, key=notional, reverse=True)
+
+
+def is_cut(held: HeldPosition, contract: Contract | None) -> bool:
+    """Return whether ``held`` has more slices than one set takes."""
+    if contract is None or why_left(held, contract):
+        return False
+    largest = _whole_lots(contract.size_market_max, contract)
+    return 0 < largest * SLICES_MAX < _whole_lots(abs(held.size), contract)
 
 
 def close_orders(

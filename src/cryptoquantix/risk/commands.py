@@ -18,6 +18,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.risk import book as books
 from cryptoquantix.risk import rules
 from cryptoquantix.risk.daemon import Daemon
+from cryptoquantix.risk.machine import Event, Refused, follow
 from cryptoquantix.risk.permits import Granting
 from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch
@@ -65,36 +66,39 @@ def granting(daemon: Daemon) -> Granting:
 
 
 async def halt(daemon: Daemon, who: str, reason: str) -> RiskState:
-    """Trip by hand, from any state; a halt that stands already only notes it."""
+    """
+    Trip by hand, from any state; a halt that stands already only notes it.
+
+    It waits behind no other command: permits are revoked before anything is awaited.
+    """
     _named(who, reason)
-    async with daemon.commanding:
-        daemon.record("command", {"word": "halt", "who": who, "reason": reason})
-        latch = daemon.latch
-        if latch.state.is_halt and latch.goal is RiskState.HALTED:
-            return latch.state
-        if latch.is_acting:
-            daemon.latch = replace(latch, goal=RiskState.HALTED, who=who, reason=reason)
-            await daemon.write_latch(f"halt by {who}: {reason}")
-            return daemon.latch.state
+    latch = daemon.latch
+    daemon.record("command", {"word": "halt", "who": who, "reason": reason})
+    if follow(latch.state, Event.HALT) is not latch.state:
         record = daemon.trip_record("by hand")
         await daemon.trip(record, reason, who, RiskState.HALTED)
-        return daemon.latch.state
+    elif latch.goal is not RiskState.HALTED:  # a flatten becomes a halt
+        daemon.latch = replace(latch, goal=RiskState.HALTED, who=who, reason=reason)
+        await daemon.write_latch(f"halt by {who}: {reason}")
+    return daemon.latch.state
 
 
 async def flatten(daemon: Daemon, who: str, reason: str) -> RiskState:
     """Cancel and close everything, then LOCKED; a halt stays a halt."""
     _named(who, reason)
-    async with daemon.commanding:
-        daemon.record("command", {"word": "flatten", "who": who, "reason": reason})
-        if not daemon.latch.is_acting:
-            record = daemon.trip_record("flatten")
-            await daemon.trip(record, reason, who, RiskState.LOCKED)
-        return daemon.latch.state
+    daemon.record("command", {"word": "flatten", "who": who, "reason": reason})
+    state = daemon.latch.state
+    if follow(state, Event.FLATTEN) is not state:
+        record = daemon.trip_record("flatten")
+        await daemon.trip(record, reason, who, RiskState.LOCKED)
+    return daemon.latch.state
 
 
 async def rearm(daemon: Daemon, who: str, reason: str) -> RiskState:
     """
     Accept a new baseline, by name and reason; a halt ends only when flat is proven.
+
+    A halt or a flatten that comes in meanwhile wins.
 
     Raises
     ------
@@ -104,15 +108,24 @@ async def rearm(daemon: Daemon, who: str, reason: str) -> RiskState:
         when the daemon is armed already.
     """
     _named(who, reason)
-    async with daemon.commanding:
+    async with daemon.arming:
         daemon.record("command", {"word": "rearm", "who": who, "reason": reason})
+        before = daemon.latch
         await _may_arm(daemon)
         problem = await daemon.watch.baseline()
         if problem:
             msg = f"cannot arm blind: {problem}"
             raise Refusal(msg)
+        _unchanged(daemon, before)
         await _arm(daemon, who, reason)
         return daemon.latch.state
+
+
+def _unchanged(daemon: Daemon, before: Latch) -> None:
+    """Refuse to go on where another word came in."""
+    if daemon.latch is not before:
+        msg = f"another command came in between: {daemon.latch.reason}"
+        raise Refusal(msg)
 
 
 async def prove_flat(daemon: Daemon) -> str:
@@ -129,12 +142,15 @@ async def prove_flat(daemon: Daemon) -> str:
 
 async def _may_arm(daemon: Daemon) -> None:
     state = daemon.latch.state
-    if state is RiskState.ARMED:
-        msg = "the daemon is armed already"
-        raise Refusal(msg)
-    if daemon.latch.is_acting:
-        left = daemon.halt_acts.not_flat()
-        msg = f"the halt is still being carried out ({state.value}): {left}"
+    try:
+        follow(state, Event.REARM)
+    except Refused as refused:
+        left = daemon.halt_acts.not_flat() if daemon.latch.is_acting else ""
+        step = f" ({state.value}): {left}" if left else ""
+        msg = f"{refused}{step}"
+        raise Refusal(msg) from None
+    if daemon.durable.store.is_volatile:
+        msg = f"the store cannot be written: {daemon.durable.problem}"
         raise Refusal(msg)
     unchecked = [text for name, text in daemon.concerns.texts.items() if "keys" in name]
     if unchecked:
@@ -147,7 +163,7 @@ async def _may_arm(daemon: Daemon) -> None:
 
 async def _arm(daemon: Daemon, who: str, reason: str) -> None:
     """Write the baseline first; only what is durable arms."""
-    store, watch = daemon.durable.store, daemon.watch
+    watch = daemon.watch
     value = watch.book.value
     row = SampleRow(watch.sample_time_ns(), True, value, watch.book.equity)  # noqa: FBT003 - the row's own word is is_complete
     latch = Latch(
@@ -162,17 +178,17 @@ async def _arm(daemon: Daemon, who: str, reason: str) -> None:
     try:
         written = await asyncio.wait_for(
             daemon.durable.write(
-                lambda: store.write_baseline(
+                lambda: daemon.durable.store.write_baseline(
                     latch, cause, row=row, book=book, sequence_floor=floor
                 )
             ),
             WRITE_SECONDS,
         )
     except (sqlite3.Error, OSError, TimeoutError) as error:
-        daemon.latch = before
         await daemon.write_latch("the baseline could not be written")
         msg = f"the store cannot be written: {error!r}"
         raise Refusal(msg) from None
+    _unchanged(daemon, before)
     daemon.armed(written)
 
 

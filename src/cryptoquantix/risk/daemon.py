@@ -1,43 +1,46 @@
 """
 The loop: one second after another, and what follows from each; unknown means locked.
 
-It decides by ``watch`` and ``rules``, acts through ``halt``, remembers through
-``durable``, and speaks to others only through values: permits, status, alarms.
+It decides by ``watch`` and ``rules``, moves by ``machine``'s table, acts through
+``halt``, remembers through ``durable``, and speaks to others only through values:
+permits, status, alarms.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final
+from dataclasses import asdict, replace
+from typing import Any, Final, cast
 
-from cryptoquantix.control.status import RiskState, TripRecord
+from cryptoquantix.control.status import DrillResult, RiskState, TripRecord
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import CredentialsRefused, StateCorrupt
+from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.risk import book as books
+from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
 from cryptoquantix.risk.flatten import FAILED
 from cryptoquantix.risk.halt import Halt
 from cryptoquantix.risk.jobs import Jobs
+from cryptoquantix.risk.machine import Event, follow
+from cryptoquantix.risk.orphans import Orphans
 from cryptoquantix.risk.permits import PermitDesk
 from cryptoquantix.risk.port import RiskVenue
+from cryptoquantix.risk.recorded import Readings, RecordedVenue
 from cryptoquantix.risk.rules import Limits, drawdown
 from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch, locked, tripped
+from cryptoquantix.risk.steps import Reached, nothing
+from cryptoquantix.risk.store import DRILL_KIND
+from cryptoquantix.risk.upkeep import Upkeep
 from cryptoquantix.risk.watch import Sight, Watch
 from cryptoquantix.risk.window import WINDOW_NS, HighWaterMark
 
 LATCH_SECONDS: Final = 0.1
 WRITE_SECONDS: Final = 2.0
-KEYS_SECONDS: Final = 1.0
-WARM_NS: Final = 10 * NS_PER_SECOND
-LEDGER_NS: Final = 60 * NS_PER_SECOND
-LEDGER_SOON_NS: Final = 2 * NS_PER_SECOND
-LEDGER_BACK_NS: Final = 600 * NS_PER_SECOND
-RETRY_NS: Final = 2 * NS_PER_SECOND
 DISK_SECONDS: Final = 5.0
+HEAL_NS: Final = 2 * NS_PER_SECOND
 
 
 class Daemon:
@@ -57,15 +60,29 @@ class Daemon:
         limits: Limits,
         clock: Clock,
         build: str,
+        reached: Reached = nothing,
     ) -> None:
         self.limits = limits
         self.clock = clock
         self.durable = durable
         self.build = build
+        self.reached = reached
         self.latch: Latch = durable.store.latch
-        self.watch = Watch(venues, limits=limits, clock=clock, note=self.note)
+        self.readings = Readings(clock)
+        recorded = {name: RecordedVenue(v, self.readings) for name, v in venues.items()}
+        self.watch = Watch(
+            cast("Mapping[str, RiskVenue]", recorded),
+            limits=limits,
+            clock=clock,
+            note=self.note,
+        )
+        self.complaints = Complaints(clock, self.note)
         self.halt_acts = Halt(
-            venues, note=self.note, on_step=self._stepped, on_sent=self._sent
+            venues,
+            complain=self.complaints.add,
+            on_step=self._stepped,
+            on_sent=self._sent,
+            reached=reached,
         )
         self.desk = PermitDesk(build=build, started_ns=clock.monotonic_ns())
         self.venues = venues
@@ -76,23 +93,37 @@ class Daemon:
         self.missed_seconds = 0
         self.sequence_floor = 0
         self.alarms_undelivered = durable.store.alarms_undelivered()
+        self.drill: DrillResult | None = next(iter(durable.store.drills()), None)
         self.started_ns = clock.monotonic_ns()
         self.jobs = Jobs(clock, self.note)
-        self._orphans_done_for: int | None = None
-        self.commanding = asyncio.Lock()
+        self.upkeep = Upkeep(self)
+        self.orphans = Orphans(
+            self.halt_acts.flatteners,
+            covers=self.upkeep.switches.covers,
+            jobs=self.jobs,
+            record=self.record,
+        )
+        self.arming = asyncio.Lock()
 
     @property
     def state(self) -> RiskState:
         """The latch's state, or ``BLIND`` where an armed daemon cannot see."""
-        if self.latch.state is RiskState.ARMED and self.concerns.is_blind:
-            return RiskState.BLIND
-        return self.latch.state
+        is_blind = self.concerns.is_blind
+        return (
+            follow(self.latch.state, Event.SIGHT_LOST)
+            if is_blind
+            else (self.latch.state)
+        )
 
     def resume(self) -> None:
         """Go on from the store: book, peak and all. Call it before ``run``."""
         store = self.durable.store
         if self.latch.is_store_corrupt:
             self.alarm("critical", f"{self.latch.reason}. A named person must rearm.")
+        if store.is_volatile:
+            self.alarm("critical", f"No disk: {self.durable.problem}. Entries stop.")
+        if store.readings is not None and store.readings.has_lost:
+            self.alarm("warning", "The log of readings was corrupt and begins anew.")
         if self.latch.state is RiskState.ARMED:
             self.concerns.texts["blind"] = "blind: no complete reading since the start"
         content = store.book()
@@ -130,7 +161,8 @@ class Daemon:
             f"the store is older than what execution has seen (entry "
             f"{self.durable.sequence} of at least {sequence_seen})"
         )
-        if self.latch.state is RiskState.ARMED:
+        state = self.latch.state
+        if follow(state, Event.MEMORY_LOST) is not state:
             self.lock(reason, floor=sequence_seen)
         else:
             self.jobs.spawn("floor", self.write_latch(reason, sequence_seen))
@@ -139,18 +171,14 @@ class Daemon:
         """Begin anew from the baseline that has just been written."""
         self.latch = latch
         self.concerns.clear()
-        self._orphans_done_for = None
+        self.orphans.forget()
         self.alarm("info", f"Armed by {latch.who}: {latch.reason}.")
 
     # -- the loop ---------------------------------------------------------------
 
     async def run(self) -> None:
         """Run for ever, one second after another on the monotonic clock."""
-        if self.latch.is_acting:
-            self.note(f"resuming the halt at {self.latch.state}")
-            self.halt_acts.start(self.latch)
-        elif self.latch.state is RiskState.HALTED:
-            self.jobs.spawn("prove flat", self.halt_acts.prove_flat())
+        self.carry_on()
         due_ns = self.clock.monotonic_ns()
         try:
             while True:
@@ -162,6 +190,14 @@ class Daemon:
         finally:
             self.halt_acts.stop()
             self.jobs.stop()
+
+    def carry_on(self) -> None:
+        """Take up a halt where it stands."""
+        if self.latch.is_acting:
+            self.note(f"resuming the halt at {self.latch.state}")
+            self.halt_acts.start(self.latch)
+        elif self.latch.state is RiskState.HALTED:
+            self.jobs.spawn("prove flat", self.halt_acts.prove_flat())
 
     def _lateness(self, due_ns: int) -> int:
         """Measure how late this second is; whole seconds missed are an event."""
@@ -189,7 +225,12 @@ class Daemon:
         elif self.latch.state is RiskState.HALTED:
             self._guard()
         self._write_sample(self.sight)
-        self._housekeeping()
+        is_failing = self.durable.failing_seconds >= DISK_SECONDS
+        is_failing = is_failing or self.durable.store.is_volatile
+        self.concerns.disk(is_failing=is_failing, problem=self.durable.problem)
+        if self.durable.store.is_volatile and self.jobs.is_due("disk", HEAL_NS):
+            self.jobs.spawn("disk", self._heal())
+        self.upkeep.second()
 
     async def _armed_second(self, sight: Sight) -> None:
         if sight.is_trip:
@@ -200,10 +241,9 @@ class Daemon:
         blind_ns = None if since_ns is None else now_ns - since_ns
         self.concerns.see(sight, self.watch.book, blind_ns)
         is_long = (blind_ns or now_ns - self.started_ns) >= self.limits.blind_cancel_ns
-        if is_long and not sight.is_complete and self.jobs.is_due("blind", RETRY_NS):
-            work = self._cancel_increasing("blind for 60 s")
-            self.jobs.spawn("cancel increasing", work)
-        self._orphans()
+        if is_long and not sight.is_complete:
+            self.orphans.cancel_blind()
+        self.orphans.second(now_ns, self.desk.answered_ns, self.limits.orphan_ns)
 
     async def _trip_by_drawdown(self, sight: Sight) -> None:
         assert sight.value is not None
@@ -231,7 +271,11 @@ class Daemon:
     async def trip(
         self, record: TripRecord, reason: str, who: str, goal: RiskState
     ) -> None:
-        """Latch, revoke, act: no permit is given from the first line on."""
+        """
+        Latch, revoke, act: no permit is given from the first line on.
+
+        It waits for nothing but the disk, and for that no longer than 100 ms.
+        """
         self.latch = tripped(
             self.latch,
             record,
@@ -240,12 +284,18 @@ class Daemon:
             who=who,
             goal=goal,
         )
+        self.reached("decided")
         for name, reading in self.watch.book.last.items():
             held = {position.symbol for position in reading.positions}
-            self.halt_acts.flatteners[name].know(held)
+            if name in self.halt_acts.flatteners:
+                self.halt_acts.flatteners[name].know(held)
+        decided = self.latch
         is_durable = await self.durable.write_latch(
             self.latch, f"trip by {who}: {reason}", deadline_seconds=LATCH_SECONDS
         )
+        self.reached("latched")
+        if self.latch.trip is not decided.trip:
+            return  # another word came in while the disk was waited for: it acts
         self.halt_acts.start(self.latch)
         if not is_durable:
             self.note("the latch was not durable in time: acting, and writing on")
@@ -261,15 +311,21 @@ class Daemon:
         if is_done and self.latch.trip is not None:
             trip = replace(self.latch.trip, flat_time_ns=self.clock.time_ns())
             self.latch = replace(self.latch, trip=trip)
-        self.jobs.spawn(
-            f"latch {venue} {step}", self.write_latch(f"{venue} is at {step.value}")
-        )
+        if is_done:
+            self.reached("halted")
+        work = self._write_step(f"{venue} is at {step.value}", is_done=is_done)
+        self.jobs.spawn(f"latch {venue} {step}", work)
         if is_done:
             self.alarm(
                 "critical",
                 f"Flat is verified: no open order and no position at "
                 f"{', '.join(self.venues)}. {self.latch.state.value}.",
             )
+
+    async def _write_step(self, cause: str, *, is_done: bool) -> None:
+        await self.write_latch(cause)
+        if is_done:
+            self.reached("halt-written")
 
     def _sent(self, venue: str) -> None:
         del venue
@@ -298,29 +354,6 @@ class Daemon:
             self.note(found)
             self.alarm("critical", found)
 
-    # -- orders that nobody looks after -----------------------------------------
-
-    def _orphans(self) -> None:
-        """Cancel increasing orders that nobody has looked after for 10 s."""
-        asked_ns = self.desk.answered_ns
-        is_gone = self.clock.monotonic_ns() - asked_ns >= self.limits.orphan_ns
-        if not is_gone or self._orphans_done_for == asked_ns:
-            return
-        if self.jobs.is_due("orphans", RETRY_NS):
-            self.jobs.spawn("cancel increasing", self._cancel_orphans(asked_ns))
-
-    async def _cancel_orphans(self, asked_ns: int) -> None:
-        if await self._cancel_increasing("no permit holder for 10 s"):
-            self._orphans_done_for = asked_ns
-
-    async def _cancel_increasing(self, why: str) -> bool:
-        flatteners = self.halt_acts.flatteners
-        done = await asyncio.gather(
-            *(each.cancel_increasing() for each in flatteners.values())
-        )
-        self.record("cancel_increasing", {"why": why, "done": all(done)})
-        return all(done)
-
     # -- what is written down ---------------------------------------------------
 
     def _write_sample(self, sight: Sight) -> None:
@@ -335,7 +368,8 @@ class Daemon:
                 drawdown=drawdown(sight.value, sight.peak),
             )
         content = books.to_json(book, self.clock.monotonic_ns())
-        self.durable.post(self.durable.store.add_sample, row, content)
+        readings = self.readings.take()
+        self.durable.post(lambda: self.durable.store.add_sample(row, content, readings))
 
     def note(self, text: str) -> None:
         """Record one sentence in the audit log."""
@@ -344,80 +378,47 @@ class Daemon:
     def record(self, kind: str, entry: dict[str, object]) -> None:
         """Record one event in the audit log, without waiting for the disk."""
         now_ns = self.clock.time_ns()
-        self.durable.post(self.durable.store.record, now_ns, kind, entry)
+        self.durable.post(lambda: self.durable.store.record(now_ns, kind, entry))
 
     def alarm(self, severity: str, text: str) -> None:
         """Queue one alarm; its delivery is another process's business."""
-        now_ns, store = self.clock.time_ns(), self.durable.store
+        now_ns = self.clock.time_ns()
         self.alarms_undelivered += 1
-        self.durable.keep(lambda: store.queue_alarm(now_ns, severity, text))
+        self.durable.keep(
+            lambda: self.durable.store.queue_alarm(now_ns, severity, text)
+        )
 
     async def acknowledge(self, alarm_id: int) -> bool:
         """Take one alarm as delivered; return whether there is such an alarm."""
-        store, now_ns = self.durable.store, self.clock.time_ns()
-        is_known = await self.durable.write(lambda: store.acknowledge(alarm_id, now_ns))
-        self.alarms_undelivered = await self.durable.ask(store.alarms_undelivered)
+        now_ns = self.clock.time_ns()
+        is_known = await self.durable.write(
+            lambda: self.durable.store.acknowledge(alarm_id, now_ns)
+        )
+        count = self.durable.store.alarms_undelivered
+        self.alarms_undelivered = await self.durable.ask(count)
         return is_known
 
-    # -- beside the loop --------------------------------------------------------
-
-    def _housekeeping(self) -> None:
-        is_failing = self.durable.failing_seconds >= DISK_SECONDS
-        self.concerns.disk(is_failing=is_failing, problem=self.durable.problem)
-        waiting = {item.venue for item in self.watch.book.suspense}
-        for name, venue in self.venues.items():
-            every_ns = LEDGER_SOON_NS if name in waiting else LEDGER_NS
-            if self.watch.book.units > 0 and self.jobs.is_due(
-                f"ledger {name}", every_ns
-            ):
-                self.jobs.spawn(f"ledger {name}", self._look_at_ledger(name, venue))
-            if self.jobs.is_due(f"contracts {name}", RETRY_NS):
-                prepare = self.halt_acts.flatteners[name].prepare()
-                self.jobs.spawn(f"contracts {name}", prepare)
-            if self.jobs.is_due(f"warm {name}", WARM_NS):
-                self.jobs.spawn(f"warm {name}", venue.keep_warm())
-            if f"keys {name}" in self.concerns.texts and self.jobs.is_due(
-                "keys", RETRY_NS
-            ):
-                self.jobs.spawn(f"keys {name}", self._check_again(name, venue))
-
-    async def _look_at_ledger(self, name: str, venue: RiskVenue) -> None:
-        book = self.watch.book
-        reading = book.last.get(name)
-        from_ns = reading.time_ns if reading else self.clock.time_ns()
-        starts = [s.time_ns for s in book.suspense if s.venue == name and s.time_ns]
-        since_ns = max(book.opened_ns, min([from_ns, *starts]) - LEDGER_BACK_NS)
-        entries = await asyncio.wait_for(venue.ledger(since_ns), 2.0)
-        self.watch.take_ledger(name, entries)
+    async def add_drill(self, result: DrillResult) -> None:
+        """Append the result of a drill to the audit log."""
+        entry: dict[str, Any] = asdict(result)
+        await self.durable.write(
+            lambda: self.durable.store.record(result.time_ns, DRILL_KIND, entry)
+        )
+        self.drill = result
 
     async def check_keys(self) -> None:
-        """
-        Check every venue's key before the first second.
+        """Check every venue's key before the first second; see ``Upkeep``."""
+        await self.upkeep.check_keys()
 
-        A venue that does not answer is asked again later: the daemon stays up, blind.
-
-        Raises
-        ------
-        CredentialsRefused
-            If a venue refuses a key, or a key may do what the daemon's must not.
-        """
-        await asyncio.gather(
-            *(self._check(name, venue) for name, venue in self.venues.items())
-        )
-
-    async def _check(self, name: str, venue: RiskVenue) -> None:
-        try:
-            await asyncio.wait_for(venue.check_keys(), KEYS_SECONDS)
-        except CredentialsRefused:
-            raise
-        except FAILED as error:
-            self.note(f"{name}: the key could not be checked yet: {error!r}")
-            self.concerns.texts[f"keys {name}"] = f"{name}: the key is not checked yet"
+    async def _heal(self) -> None:
+        """Try to have a disk again; go on from whichever store knows more."""
+        is_ignorant = self.durable.store.is_ignorant and not self.latch.who
+        if not await self.durable.heal(None if is_ignorant else self.latch):
+            return
+        if is_ignorant and self.latch.state is RiskState.LOCKED and not self.latch.who:
+            self.latch = self.durable.store.latch
+            self.resume()
+            self.carry_on()
         else:
-            self.concerns.texts.pop(f"keys {name}", None)
-
-    async def _check_again(self, name: str, venue: RiskVenue) -> None:
-        try:
-            await self._check(name, venue)
-        except CredentialsRefused as error:
-            self.concerns.texts[f"keys {name}"] = str(error)
+            await self.write_latch("the store can be written again")
+        self.alarm("warning", "The store can be written again.")

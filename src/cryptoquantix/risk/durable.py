@@ -12,11 +12,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
+from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.risk.state import Latch
-from cryptoquantix.risk.store import RiskStore
+from cryptoquantix.risk.store import RiskStore, StoreUnavailable
 
 WAITING_MAX: Final = 120
 RETRY_SECONDS: Final = 0.1
@@ -29,16 +31,65 @@ class DurableStore:
     Canceling a waiting caller does not take back the write.
     """
 
-    def __init__(self, store: RiskStore, clock: Clock) -> None:
+    def __init__(
+        self, store: RiskStore, clock: Clock, path: Path | None = None
+    ) -> None:
         self._store = store
+        self._path = path
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="risk-store")
         self._waiting = 0
         self._failing_since_ns: int | None = None
         self._kept: set[asyncio.Task[None]] = set()
         self._newest_latch = 0
+        self._still = ""
         self.dropped = 0
         self.problem = ""
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock) -> Self:
+        """
+        Open the store, or one in memory where the disk lets nobody open it.
+
+        Raises
+        ------
+        SettingsError
+            If another daemon holds the store, or its folder cannot be written.
+        """
+        now_ns = clock.time_ns()
+        try:
+            return cls(RiskStore.open(path, now_ns=now_ns), clock, path)
+        except StoreUnavailable as error:
+            store = RiskStore.in_memory(path, now_ns=now_ns, why=str(error))
+            durable = cls(store, clock, path)
+            durable.problem = str(error)
+            return durable
+
+    async def heal(self, latch: Latch | None) -> bool:
+        """
+        Try to open the disk's store in place of the one in memory; return if it is.
+
+        It takes over what was learned, and ``latch``; with ``None`` it is believed as
+        it is.
+        """
+        path, old = self._path, self._store
+        assert path is not None
+
+        def swap() -> bool:
+            now_ns = self._clock.time_ns()
+            try:
+                store = RiskStore.open(path, now_ns=now_ns)
+            except SettingsError as error:
+                self._still = str(error)
+                return False
+            if latch is not None:
+                store.adopt(old, latch, now_ns, "the store can be written again")
+            self._store = store
+            return True
+
+        is_back = await self.ask(swap)
+        self.problem = "" if is_back else self._still
+        return is_back
 
     @property
     def sequence(self) -> int:
@@ -121,7 +172,7 @@ class DurableStore:
         self._waiting -= 1
         error = None if future.cancelled() else future.exception()
         if error is None:
-            self.problem = ""
+            self.problem = self.problem if self._store.is_volatile else ""
             now_ns = self._clock.monotonic_ns()
             self._failing_since_ns = now_ns if self._waiting else None
         else:

@@ -10,7 +10,7 @@ only the caller ends them.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import (
     Awaitable,
     Callable,
@@ -20,20 +20,31 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from cryptoquantix.control.status import RiskState
-from cryptoquantix.core.errors import OrderRefused
+from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.errors import OrderRefused, RateLimited
 from cryptoquantix.core.exposure import (
+    Act,
     CloseOrder,
     Contract,
     HeldPosition,
     OpenOrder,
     OrderClass,
 )
-from cryptoquantix.risk.closing import band_order, close_orders, why_left
+from cryptoquantix.risk.closing import (
+    band_order,
+    close_orders,
+    is_cut,
+    most_first,
+    why_left,
+)
+from cryptoquantix.risk.pacing import Pacer
 from cryptoquantix.risk.port import RiskVenue
+from cryptoquantix.risk.steps import Reached, nothing
 
 CALL_SECONDS: Final = 2.0
 """No single request is waited for longer."""
@@ -42,7 +53,13 @@ BARRIER_SECONDS: Final = 0.3
 """A request that hangs longer no longer holds up the next step; it goes on beside."""
 
 FILTERED_MAX: Final = 40
+CANCEL_SECONDS_MAX: Final = 0.5
+"""Where single cancels would take longer, all orders go at once: closes come next."""
+
+CLOSE_ROUNDS_MAX: Final = 50
+"""Sets of slices sent in a row while a position still has more of them."""
 VERIFY_GAP_SECONDS: Final = 0.5
+SILENCE_SECONDS_MIN: Final = 0.05
 PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
 
 FAILED: Final = (Exception,)
@@ -61,6 +78,8 @@ class Remains:
 
 type Noted = Callable[[str], None]
 
+type Complained = Callable[[str, str], None]
+"""Takes what kind of thing went wrong, and the sentence."""
 
 type Call[T] = Callable[[], Awaitable[T]]
 """A request not made yet: a task canceled before its first step makes none."""
@@ -76,17 +95,28 @@ class VenueFlattener:
     """
     Cancels and closes at one venue.
 
-    ``note`` takes one sentence per failure for the audit log. Canceling any coroutine
-    of it leaves the venue in a state from which ``run`` can start again.
+    ``complain`` takes what went wrong, for the audit log; ``reached`` is told each
+    numbered step. Canceling any coroutine of it leaves the venue in a state from which
+    ``run`` can start again.
     """
 
-    def __init__(self, venue: RiskVenue, *, halt_id: str, note: Noted) -> None:
+    def __init__(
+        self,
+        venue: RiskVenue,
+        *,
+        halt_id: str,
+        complain: Complained,
+        reached: Reached = nothing,
+    ) -> None:
         self._venue = venue
         self.halt_id = halt_id
-        self._note = note
+        self._complain = complain
+        self._reached = reached
+        self._pacer = Pacer(getattr(venue, "paces", {}))
         self._contracts: Mapping[str, Contract] = {}
         self._symbols: set[str] = set()
         self._beside: set[asyncio.Task[bool]] = set()
+        self._silent_seconds = 0.0
         self.remains = Remains()
 
     def know(self, symbols: Iterable[str]) -> None:
@@ -108,21 +138,37 @@ class VenueFlattener:
         """Go from ``step`` to verified flat, in as many rounds as it takes."""
         attempt = 0
         while True:
+            self._silent_seconds = 0.0
             if step in {RiskState.TRIPPED, RiskState.CANCELING}:
                 on_step(RiskState.CANCELING)
+                self._reached("canceling")
                 await self.cancel_increasing()
             if step is not RiskState.VERIFYING:
                 on_step(RiskState.CLOSING)
+                self._reached("closing")
                 await self.close_positions(attempt)
+                self._reached("rest")
                 await self.cancel_rest()
                 on_sent()
             on_step(RiskState.VERIFYING)
+            self._reached("verifying")
             if await self.verify():
+                self._reached("verified")
                 on_step(RiskState.HALTED)
                 return
             step = RiskState.CANCELING
-            await asyncio.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
+            await asyncio.sleep(self._pause(attempt))
             attempt += 1
+
+    def _pause(self, attempt: int) -> float:
+        """
+        Return how long to wait before the next round.
+
+        A venue that asked for silence refuses in its client, without a byte sent; the
+        round after the end of it should not come late.
+        """
+        pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)]
+        return min(pause, self._silent_seconds) if self._silent_seconds else pause
 
     async def cancel_increasing(self) -> bool:
         """Cancel what could increase; return whether all of it was acknowledged."""
@@ -151,12 +197,27 @@ class VenueFlattener:
         )
 
     async def close_positions(self, attempt: int) -> None:
-        """Close every position the venue lists, all at once."""
+        """
+        Close every position the venue lists, all at once, the largest first.
+
+        A position of more slices than one set holds is read and sent on without a
+        pause, as long as it shrinks.
+        """
         await self.prepare()
-        positions = await self._read_positions()
-        if positions is None:
-            positions = self.remains.positions
-        await self._all(self._close(held, attempt) for held in positions)
+        before: Mapping[tuple[str, str], Decimal] = {}
+        for number in range(CLOSE_ROUNDS_MAX):
+            positions = await self._read_positions()
+            if positions is None:
+                positions = self.remains.positions
+            if number:
+                positions = tuple(p for p in positions if _shrank(p, before))
+            await self._all(
+                self._close(held, attempt + number) for held in most_first(positions)
+            )
+            cut = [p for p in positions if is_cut(p, self._contracts.get(p.symbol))]
+            if not cut:
+                return
+            before = {(p.symbol, p.leg): abs(p.size) for p in cut}
 
     async def verify(self) -> bool:
         """Return whether two reads, 500 ms apart, show nothing at all."""
@@ -166,6 +227,8 @@ class VenueFlattener:
             self.remains = await self.look()
             if not self.is_flat:
                 return False
+            if not number:
+                self._reached("seen-once")
         return True
 
     @property
@@ -195,7 +258,7 @@ class VenueFlattener:
             )
         except FAILED as error:
             problem = f"{type(error).__name__}: {error}"
-            self._note(f"{self._venue.name} cannot be read: {problem}")
+            self._failed("cannot be read", error)
             return Remains(self.remains.orders, self.remains.positions, problem=problem)
         held = {(p.symbol, p.leg): p for p in (*reading.positions, *again) if p.size}
         self._learn(orders, held.values())
@@ -217,7 +280,7 @@ class VenueFlattener:
                 CALL_SECONDS, lambda: self._venue.open_orders(symbols)
             )
         except FAILED as error:
-            self._note(f"{self._venue.name}: open orders cannot be read: {error!r}")
+            self._failed("open orders cannot be read", error)
             return None
         self._learn(orders, ())
         self.remains = Remains(orders, self.remains.positions, problem="acting")
@@ -228,7 +291,7 @@ class VenueFlattener:
             try:
                 found = await within(CALL_SECONDS / 2, read)
             except FAILED as error:
-                self._note(f"{self._venue.name}: positions cannot be read: {error!r}")
+                self._failed("positions cannot be read", error)
                 continue
             positions = tuple(held for held in found if held.size)
             self._learn((), positions)
@@ -246,7 +309,7 @@ class VenueFlattener:
         try:
             self._contracts = await within(CALL_SECONDS, self._venue.contracts)
         except FAILED as error:
-            self._note(f"{self._venue.name}: contracts cannot be read: {error!r}")
+            self._failed("contracts cannot be read", error)
 
     async def _cancel(
         self, wanted: Iterable[OpenOrder], orders: Iterable[OpenOrder]
@@ -256,33 +319,57 @@ class VenueFlattener:
 
         A venue's cancel-all cannot tell protective orders from others.
         """
+        acts = self._cancels(list(wanted), orders)
+        everything = getattr(self._venue, "cancel_everything", None)
+        if everything is not None:
+            seconds = self._pacer.seconds(act for act, _, _ in acts)
+            if seconds > CANCEL_SECONDS_MAX:
+                acts = [(Act.CANCEL_ALL, everything, "cancel everything")]
+        return await self._all(self._cancel_one(*act) for act in acts)
+
+    def _cancels(
+        self, wanted: list[OpenOrder], orders: Iterable[OpenOrder]
+    ) -> list[tuple[Act, Call[None], str]]:
         groups: dict[tuple[str, OrderClass], list[OpenOrder]] = defaultdict(list)
         for order in wanted:
             groups[order.symbol, order.order_class].append(order)
-        standing: dict[tuple[str, OrderClass], int] = defaultdict(int)
-        for order in orders:
-            standing[order.symbol, order.order_class] += 1
-        calls: list[Coroutine[Any, Any, bool]] = []
+        standing = Counter((order.symbol, order.order_class) for order in orders)
+        acts: list[tuple[Act, Call[None], str]] = []
         for (symbol, order_class), group in groups.items():
             if len(group) == standing[symbol, order_class] and len(group) > 1:
                 call = partial(self._venue.cancel_all, symbol, order_class)
-                calls.append(self._try(call, f"cancel all {order_class} in {symbol}"))
+                what = f"cancel all {order_class} in {symbol}"
+                acts.append((Act.CANCEL_ALL, call, what))
             else:
-                calls.extend(
-                    self._try(partial(self._venue.cancel, o), f"cancel {o.order_id}")
+                acts.extend(
+                    (Act.CANCEL, partial(self._venue.cancel, o), f"cancel {o.order_id}")
                     for o in group
                 )
-        return await self._all(calls)
+        return acts
 
     async def _cancel_blindly(self) -> None:
+        everything = getattr(self._venue, "cancel_everything", None)
+        if everything is not None:
+            await self._all(
+                [self._cancel_one(Act.CANCEL_ALL, everything, "cancel everything")]
+            )
+            return
         await self._all(
-            self._try(
+            self._cancel_one(
+                Act.CANCEL_ALL,
                 partial(self._venue.cancel_all, symbol, order_class),
                 f"cancel all {order_class} in {symbol}",
             )
             for symbol in sorted(self._symbols)
             for order_class in OrderClass
         )
+
+    async def _cancel_one(self, act: Act, call: Call[None], what: str) -> bool:
+        await self._pacer.turn(act)
+        self._reached("cancel-sent")
+        done = await self._try(call, what)
+        self._reached("cancel-answered")
+        return done
 
     async def _close(self, held: HeldPosition, attempt: int) -> bool:
         contract = self._contracts.get(held.symbol)
@@ -299,11 +386,11 @@ class VenueFlattener:
     ) -> bool:
         """Send one close; where the market order is refused, go through the band."""
         try:
-            await within(CALL_SECONDS, lambda: self._venue.close_position(order))
+            await self._send_close(order)
         except OrderRefused as error:
-            self._note(f"{self._venue.name} refused {order}: {error}")
+            self._failed("the venue refused a close", error, f"{order}")
         except FAILED as error:
-            self._note(f"{self._venue.name}: unknown outcome of {order}: {error!r}")
+            self._failed("unknown outcome of a close", error, f"{order}")
             return False
         else:
             return True
@@ -311,15 +398,22 @@ class VenueFlattener:
         if contract is None:
             return False
         limit = band_order(held, order, contract, halt_id=self.halt_id)
-        call = partial(self._venue.close_position, limit)
-        return await self._try(call, f"close {limit}")
+        return await self._try(partial(self._send_close, limit), f"close {limit}")
+
+    async def _send_close(self, order: CloseOrder) -> None:
+        await self._pacer.turn(Act.CLOSE)
+        self._reached("close-sent")
+        await within(CALL_SECONDS, lambda: self._venue.close_position(order))
+        self._reached("close-answered")
 
     async def _clear_way(self, symbol: str) -> None:
         """Cancel what rests in ``symbol``: its reduce-only orders may block a close."""
         await asyncio.gather(
             *(
-                self._try(
-                    partial(self._venue.cancel, order), f"cancel {order.order_id}"
+                self._cancel_one(
+                    Act.CANCEL,
+                    partial(self._venue.cancel, order),
+                    f"cancel {order.order_id}",
                 )
                 for order in self.remains.orders
                 if order.symbol == symbol and not order.may_increase
@@ -330,17 +424,40 @@ class VenueFlattener:
         try:
             await within(CALL_SECONDS, call)
         except FAILED as error:
-            self._note(f"{self._venue.name}: {what}: {error!r}")
+            self._failed(what.split(" ", 1)[0], error, what)
             return False
         return True
 
+    def _failed(self, kind: str, error: Exception, what: str = "") -> None:
+        if isinstance(error, RateLimited):
+            seconds = error.delay_ns / NS_PER_SECOND
+            least = self._silent_seconds or seconds
+            self._silent_seconds = max(SILENCE_SECONDS_MIN, min(least, seconds))
+        sentence = f"{self._venue.name}: {what or kind}: {error!r}"
+        key = f"{self._venue.name} {kind} {type(error).__name__}"
+        self._complain(key, sentence)
+
     async def _all(self, calls: Iterable[Coroutine[Any, Any, bool]]) -> bool:
-        """Run ``calls`` at once; one that hangs goes on beside the next step."""
+        """
+        Run ``calls`` at once; one that hangs goes on beside the next step.
+
+        What waits for its turn does not hang: the barrier begins when the last has had
+        its turn.
+        """
         tasks = {asyncio.create_task(call) for call in calls}
-        if not tasks:
-            return True
-        done, hanging = await asyncio.wait(tasks, timeout=BARRIER_SECONDS)
+        hanging = tasks
+        while hanging:
+            was_held = self._pacer.is_holding
+            _, hanging = await asyncio.wait(hanging, timeout=BARRIER_SECONDS)
+            if not (was_held or self._pacer.is_holding):
+                break
         for task in hanging:
             self._beside.add(task)
             task.add_done_callback(self._beside.discard)
-        return not hanging and all(task.result() for task in done)
+        return not hanging and all(task.result() for task in tasks)
+
+
+def _shrank(held: HeldPosition, before: Mapping[tuple[str, str], Decimal]) -> bool:
+    """Return whether ``held`` had more slices to send, and the last ones went off."""
+    size = before.get((held.symbol, held.leg))
+    return size is not None and abs(held.size) < size

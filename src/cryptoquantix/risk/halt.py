@@ -8,7 +8,7 @@ delays no other and is started again where it stood.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from cryptoquantix.control.status import (
@@ -17,16 +17,26 @@ from cryptoquantix.control.status import (
     RiskState,
 )
 from cryptoquantix.core.exposure import Reading
-from cryptoquantix.risk.flatten import FAILED, Noted, VenueFlattener
+from cryptoquantix.risk.flatten import (
+    CALL_SECONDS,
+    FAILED,
+    Complained,
+    VenueFlattener,
+    within,
+)
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.state import Latch
+from cryptoquantix.risk.steps import Reached, nothing
 
 RESTART_SECONDS: Final = 0.5
 GUARD_SYMBOLS_MAX: Final = 4
 """Symbols read each second (request weight 2 each); beyond, all in turn."""
 
 GUARD_ALL_SECONDS: Final = 30
-"""Between reads of the open orders of every symbol (request weight 80)."""
+"""Between reads of the open orders of every symbol (request weight 80).
+
+A client whose venue shows all of them cheaply says so (``reads_all_cheaply``).
+"""
 
 
 class Halt:
@@ -41,25 +51,28 @@ class Halt:
         self,
         venues: Mapping[str, RiskVenue],
         *,
-        note: Noted,
+        complain: Complained,
         on_step: Callable[[str, RiskState], None],
         on_sent: Callable[[str], None],
+        reached: Reached = nothing,
     ) -> None:
         self._venues = venues
-        self._note = note
+        self._complain = complain
+        self._reached = reached
         self._on_step = on_step
         self._on_sent = on_sent
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._turn = 0
-        self.flatteners = {name: self._flattener(name, "") for name in venues}
-
-    def _flattener(self, name: str, halt_id: str) -> VenueFlattener:
-        return VenueFlattener(self._venues[name], halt_id=halt_id, note=self._note)
+        self._turns = dict.fromkeys(venues, 0)
+        self.flatteners = {
+            name: VenueFlattener(venue, halt_id="", complain=complain, reached=reached)
+            for name, venue in venues.items()
+        }
 
     def start(self, latch: Latch) -> None:
         """Start, or start again, every venue at the step where it stands."""
         halt_id = latch.trip.trip_id if latch.trip else ""
         self.stop()
+        self._reached("revoked")
         for name, venue_flattener in self.flatteners.items():
             venue_flattener.halt_id = halt_id
             step = latch.steps.get(name, RiskState.TRIPPED)
@@ -88,7 +101,8 @@ class Halt:
                     current, on_step=stepped, on_sent=lambda: self._on_sent(name)
                 )
             except FAILED as error:
-                self._note(f"halt at {name}: {error!r}; starting again")
+                sentence = f"halt at {name}: {error!r}; starting again"
+                self._complain(f"halt {name} {type(error).__name__}", sentence)
                 current = RiskState.CANCELING
                 await asyncio.sleep(RESTART_SECONDS)
             else:
@@ -101,16 +115,11 @@ class Halt:
         ``reading`` is this second's, ``None`` when there is none.
         """
         flattener = self.flatteners[name]
-        self._turn += 1
-        symbols = flattener.symbols
-        is_all = self._turn % GUARD_ALL_SECONDS == 0 or (
-            reading is not None and reading.hints_orders
+        self._turns[name] += 1
+        symbols = self._guarded(name, reading)
+        orders = await within(
+            CALL_SECONDS, lambda: self._venues[name].open_orders(symbols)
         )
-        if len(symbols) > GUARD_SYMBOLS_MAX and not is_all:
-            ordered = sorted(symbols)
-            first = self._turn * GUARD_SYMBOLS_MAX % len(ordered)
-            symbols = frozenset((ordered * 2)[first : first + GUARD_SYMBOLS_MAX])
-        orders = await self._venues[name].open_orders(None if is_all else symbols)
         held = [p for p in reading.positions if p.size] if reading else []
         found = [f"order {o.client_order_id} in {o.symbol}" for o in orders]
         found += [
@@ -119,10 +128,24 @@ class Halt:
         if not found:
             return ""
         await flattener.cancel_increasing()
-        await flattener.close_positions(self._turn)
+        await flattener.close_positions(self._turns[name])
         await flattener.cancel_rest()
         await flattener.verify()
         return f"{name}: appeared after the halt and was removed: {', '.join(found)}"
+
+    def _guarded(self, name: str, reading: Reading | None) -> Collection[str] | None:
+        """Return the symbols to read orders of in this second; ``None`` for all."""
+        turn = self._turns[name]
+        is_hinted = reading is not None and reading.hints_orders
+        is_cheap = getattr(self._venues[name], "reads_all_cheaply", False)
+        if is_cheap or is_hinted or turn % GUARD_ALL_SECONDS == 0:
+            return None
+        symbols = self.flatteners[name].symbols
+        if len(symbols) <= GUARD_SYMBOLS_MAX:
+            return symbols
+        ordered = sorted(symbols)
+        first = turn * GUARD_SYMBOLS_MAX % len(ordered)
+        return frozenset((ordered * 2)[first : first + GUARD_SYMBOLS_MAX])
 
     async def prove_flat(self) -> str:
         """Return what is left by fresh reads at every venue, or an empty text."""

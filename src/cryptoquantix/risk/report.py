@@ -9,6 +9,7 @@ from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.risk.commands import granting
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.rules import drawdown
+from cryptoquantix.risk.switches import shown
 
 CENT = Decimal("0.01")
 
@@ -49,6 +50,9 @@ def status(daemon: Daemon, *, alarms_undelivered: int) -> RiskStatus:
         late_ms_max=daemon.late_ns_max // NS_PER_MS,
         missed_seconds=daemon.missed_seconds,
         venues=_venues(daemon),
+        self_tests=daemon.upkeep.self_tests,
+        drill=daemon.drill,
+        drill_age_ms=_drill_age_ms(daemon),
     )
 
 
@@ -74,8 +78,10 @@ def _formula(daemon: Daemon, mark: Decimal | None, fraction: Decimal | None) -> 
 
 def _venues(daemon: Daemon) -> tuple[VenueStatus, ...]:
     now_ns = daemon.clock.time_ns()
+    switches = daemon.upkeep.switches.found()
     found = []
     for name in daemon.venues:
+        switch = switches.get(name)
         reading = daemon.watch.book.last.get(name)
         age_ns = None if reading is None else now_ns - reading.time_ns
         found.append(
@@ -84,9 +90,17 @@ def _venues(daemon: Daemon) -> tuple[VenueStatus, ...]:
                 problem=daemon.watch.problems.get(name, ""),
                 reading_age_ms=None if age_ns is None else age_ns // NS_PER_MS,
                 equity=None if reading is None else f"{reading.equity:f}",
+                dead_man_armed=None if switch is None else switch.is_armed,
+                dead_man="not asked yet" if switch is None else shown(switch),
             )
         )
     return tuple(found)
+
+
+def _drill_age_ms(daemon: Daemon) -> int | None:
+    if daemon.drill is None:
+        return None
+    return (daemon.clock.time_ns() - daemon.drill.time_ns) // NS_PER_MS
 
 
 def _age_ms(daemon: Daemon, since_ns: int | None) -> int | None:

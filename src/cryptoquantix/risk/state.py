@@ -1,13 +1,7 @@
 """
 The latch: what must survive the daemon, as one checked record; it touches no disk.
 
-::
-
-    LOCKED --rearm--> ARMED --trip, halt--> TRIPPED -> CANCELING -> CLOSING
-    LOCKED <--lost memory-- ARMED                          |           |
-    any --flatten--> TRIPPED (ends LOCKED)             VERIFYING <-----+
-    HALTED --rearm, flat proven--> ARMED                   |
-                                                 HALTED or LOCKED
+How its state moves is ``machine.py``'s table.
 """
 
 from __future__ import annotations
@@ -20,6 +14,7 @@ from typing import Final, Self
 
 from cryptoquantix.control.status import RiskState, TripRecord
 from cryptoquantix.core.errors import StateCorrupt
+from cryptoquantix.risk.machine import Event, follow
 
 ACTING: Final = (
     RiskState.TRIPPED,
@@ -60,8 +55,19 @@ class Latch:
         steps = dict(self.steps) | {venue: step}
         order = [*ACTING, RiskState.HALTED]
         slowest = min(steps.values(), key=order.index)
-        state = self.goal if slowest is RiskState.HALTED else slowest
+        state = self.state
+        if slowest is not state:
+            state = follow(state, self._event(slowest))
         return replace(self, steps=steps, state=state)
+
+    def _event(self, slowest: RiskState) -> Event:
+        """Return what it means for the whole that ``slowest`` is reached everywhere."""
+        if slowest is RiskState.HALTED:
+            is_halt = self.goal is RiskState.HALTED
+            return Event.FLAT_HALT if is_halt else Event.FLAT_FLATTEN
+        if slowest is RiskState.CANCELING and self.state is not RiskState.TRIPPED:
+            return Event.LEFT_OVER
+        return Event(slowest.value.lower())
 
     def to_json(self) -> str:
         """Return the record as written."""

@@ -47,7 +47,8 @@ class RiskStore:
 
     ``sequence`` is the number of the newest entry; every entry takes the next one, so
     whoever has seen a higher number has seen a store that knew more. ``is_volatile``
-    is a store in memory, of a daemon that has no disk.
+    is a store in memory, of a daemon that has no disk; ``is_ignorant`` one that knows
+    nothing of the store on it.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class RiskStore:
         self._audit_digest = audit.newest_digest(connection)
         self.readings = readings
         self.is_volatile = lock is None
+        self.is_ignorant = False
 
     @classmethod
     def open(cls, path: Path, *, now_ns: int) -> Self:
@@ -106,8 +108,9 @@ class RiskStore:
         except (sqlite3.Error, StateCorrupt, OSError) as error:
             reason = f"the store can be neither written nor read ({why}; {error})"
             latch = locked(reason, since_ns=now_ns)
-            connection = schema.connect(":memory:")
-            return cls._filled(connection, None, latch, now_ns)
+            store = cls._filled(schema.connect(":memory:"), None, latch, now_ns)
+            store.is_ignorant = True
+            return store
         return cls(connection, None, latch)
 
     @classmethod

@@ -7,8 +7,8 @@ alive. Browsers are refused: nothing here is for a page that a person happens to
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -19,19 +19,21 @@ from aiohttp import WSMsgType, web
 
 from cryptoquantix.control.permit import PermitRequest
 from cryptoquantix.control.status import RiskState
-from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.risk import commands
-from cryptoquantix.risk.commands import Refusal
+from cryptoquantix.risk.commands import SEQUENCE_MAX, Refusal
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.report import status
+from cryptoquantix.risk_server.bodies import BadRequest, drill_result, named
 from cryptoquantix.risk_server.taking import Taking
 
 BODY_MAX: Final = 16_384
 FRAME_MAX: Final = 4_096
+CONNECTIONS_MAX: Final = 64
+SOCKETS_MAX: Final = 16
 HEALTHY_NS: Final = 3 * NS_PER_SECOND
-REASON_MAX: Final = 500
-SAMPLES_DEFAULT: Final = 1_000
+LISTED_DEFAULT: Final = 1_000
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 type Command = Callable[[Daemon, str, str], Awaitable[RiskState]]
@@ -53,6 +55,7 @@ class RiskServer:
         self._connections = count(1)
         self._open: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> str:
         """
@@ -70,6 +73,9 @@ class RiskServer:
                 web.get("/v1/status", self._status),
                 web.get("/v1/flat", self._flat),
                 web.get("/v1/samples", self._samples),
+                web.get("/v1/audit", self._audit),
+                web.get("/v1/drills", self._drills),
+                web.post("/v1/drills", self._add_drill),
                 web.get("/v1/alarms", self._alarms),
                 web.post("/v1/alarms/{id}/ack", self._acknowledge),
                 web.get("/v1/permit", self._permits),
@@ -85,19 +91,30 @@ class RiskServer:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         try:
-            site = web.TCPSite(self._runner, host, port)
-            await site.start()
+            self._listener = await loop.create_server(self._admit, host, port)
         except OSError as error:
             await self._runner.cleanup()
             why = error.strerror or str(error)
             msg = f"the risk daemon cannot listen on {host}:{port}: {why}"
             raise SettingsError(msg) from None
-        bound = self._runner.addresses[0]
+        bound = self._listener.sockets[0].getsockname()
         return f"{bound[0]}:{bound[1]}"
+
+    def _admit(self) -> asyncio.Protocol:
+        """Give a new connection its handler, while there is room."""
+        assert self._runner is not None
+        server = self._runner.server
+        assert server is not None
+        if len(server.connections) >= CONNECTIONS_MAX:
+            return _TurnedAway()
+        return server()
 
     async def close(self) -> None:
         """Close every socket."""
+        if self._listener is not None:
+            self._listener.close()
         for socket in tuple(self._open):
             await socket.close()
         if self._runner is not None:
@@ -115,6 +132,8 @@ class RiskServer:
             return await handler(request)
         except web.HTTPException:
             raise
+        except BadRequest as error:
+            return _error(400, str(error))
         except Exception as error:  # noqa: BLE001 - one request is not the daemon
             # One request's fault is that request's: the daemon goes on.
             _log.exception("fault while answering %s", request.path)
@@ -150,16 +169,32 @@ class RiskServer:
         return web.json_response({"flat": not left, "left": left})
 
     async def _samples(self, request: web.Request) -> web.Response:
-        try:
-            after_ns = int(request.query.get("after_ns", "0"))
-            limit = int(request.query.get("limit", str(SAMPLES_DEFAULT)))
-        except ValueError:
-            return _error(400, "after_ns and limit must be whole numbers")
-        if limit <= 0:
-            return _error(400, f"limit must be positive, was {limit}")
+        after_ns, limit = _page(request, "after_ns")
         durable = self._daemon.durable
         found = await durable.ask(durable.store.samples, after_ns, limit)
         return web.json_response({"samples": [asdict(sample) for sample in found]})
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        after, limit = _page(request, "after")
+        durable = self._daemon.durable
+        found = await durable.ask(durable.store.audit_entries, after, limit)
+        return web.json_response({"entries": [asdict(entry) for entry in found]})
+
+    async def _drills(self, request: web.Request) -> web.Response:
+        del request
+        durable = self._daemon.durable
+        now_ns = self._daemon.clock.time_ns()
+        found = await durable.ask(durable.store.drills)
+        rows = [
+            asdict(one) | {"age_ms": (now_ns - one.time_ns) // NS_PER_MS}
+            for one in found
+        ]
+        return web.json_response({"drills": rows})
+
+    async def _add_drill(self, request: web.Request) -> web.Response:
+        result = drill_result(await request.text(), self._daemon.clock.time_ns())
+        await self._daemon.add_drill(result)
+        return web.json_response({"ok": True})
 
     async def _alarms(self, request: web.Request) -> web.Response:
         """List what is undelivered; to one ``taker`` at a time, if it names itself."""
@@ -183,18 +218,18 @@ class RiskServer:
     def _commanded(self, command: Command) -> Handler:
         async def answer(request: web.Request) -> web.Response:
             try:
-                who, reason = _named(await request.text())
+                who, reason = named(await request.text())
                 state = await command(self._daemon, who, reason)
-            except ValueError as error:
-                return _error(400, str(error))
             except Refusal as refusal:
                 return _error(409, str(refusal))
             return web.json_response({"ok": True, "state": state.value})
 
         return answer
 
-    async def _permits(self, request: web.Request) -> web.WebSocketResponse:
+    async def _permits(self, request: web.Request) -> web.StreamResponse:
         """Answer permit requests in order, until one is none."""
+        if len(self._open) >= SOCKETS_MAX:
+            return _error(503, f"{SOCKETS_MAX} permit sockets are open already")
         socket = web.WebSocketResponse(
             heartbeat=5.0, max_msg_size=FRAME_MAX, compress=False
         )
@@ -218,20 +253,25 @@ class RiskServer:
         return socket
 
 
-def _named(text: str) -> tuple[str, str]:
-    """Return who and why, from the text of a command."""
-    value = json.loads(text or "null")
-    if not isinstance(value, dict):
-        msg = 'the body must be {"who": ..., "reason": ...}'
-        raise ValueError(msg)  # noqa: TRY004 - one error class for bad bodies
-    who, reason = value.get("who"), value.get("reason")
-    if not (isinstance(who, str) and isinstance(reason, str)):
-        msg = "who and reason must both be text"
-        raise ValueError(msg)  # noqa: TRY004 - as above
-    if not (who.strip() and reason.strip()):
-        msg = "who and reason must both be given: the audit log names them"
-        raise ValueError(msg)
-    return who.strip()[:REASON_MAX], reason.strip()[:REASON_MAX]
+class _TurnedAway(asyncio.Protocol):
+    """What a connection too many gets: it is closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _page(request: web.Request, after: str) -> tuple[int, int]:
+    """Return where a list begins and how long it may be."""
+    try:
+        found = int(request.query.get(after, "0"))
+        limit = int(request.query.get("limit", str(LISTED_DEFAULT)))
+    except ValueError:
+        msg = f"{after} and limit must be whole numbers"
+        raise BadRequest(msg) from None
+    if limit <= 0 or not 0 <= found <= SEQUENCE_MAX:
+        msg = f"limit must be positive and {after} not negative, was {limit}, {found}"
+        raise BadRequest(msg)
+    return found, limit
 
 
 def _error(code: int, sentence: str) -> web.Response:
