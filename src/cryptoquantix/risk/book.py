@@ -164,14 +164,19 @@ def opened(
 
 def valued(book: Book) -> Book:
     """Return the book with every venue's worth at the book's rates."""
-    return replace(book, worth={v: worth(book, r) for v, r in book.last.items()})
+    known = book.check.values
+    return replace(book, worth={v: worth(known, r) for v, r in book.last.items()})
 
 
-def worth(book: Book, reading: Reading) -> Decimal:
-    """Return equity in USD at checked rates; an account without coins as it says."""
+def worth(known: Mapping[str, Decimal], reading: Reading) -> Decimal:
+    """Return equity in USD at the rates ``known``; without coins as the venue says."""
     if not reading.coins:
         return reading.equity
-    return sum((c.equity * book.rate(c.coin) for c in reading.coins), ZERO)
+    total = ZERO
+    for item in reading.coins:
+        fixed = rates.ONE if item.coin in rates.FIXED else ZERO
+        total += item.equity * known.get(item.coin, fixed)
+    return total
 
 
 def without(book: Book, venues: set[str]) -> Book:

@@ -101,7 +101,8 @@ def inconsistency(reading: Reading) -> str:
     for item in reading.coins:
         if not (item.equity.is_finite() and item.balance.is_finite()):
             return f"equity of {item.coin} is {item.equity}"
-    return _parts(reading) or _sum(reading)
+    rates = own_rates(reading)
+    return _parts(reading, rates) or _sum(reading, rates)
 
 
 def _is_position(held: HeldPosition) -> bool:
@@ -111,43 +112,50 @@ def _is_position(held: HeldPosition) -> bool:
     return mark > 0 and (entry > 0 or not held.is_inverse)
 
 
-def _parts(reading: Reading) -> str:
+def _parts(reading: Reading, rates: Mapping[str, Decimal]) -> str:
     """Return which coin's equity is not balance plus PnL, or nothing."""
-    pnl = dict.fromkeys(equities(reading), ZERO)
+    balance, home = balances(reading), home_coin(reading)
+    made = dict(balance)
     gross = ZERO
     for held in reading.positions:
-        coin = home_coin(reading, held.coin)
-        pnl[coin] = pnl.get(coin, ZERO) + open_pnl(held)
+        coin = (held.coin or home) if reading.coins else ""
+        made[coin] = made.get(coin, ZERO) + open_pnl(held)
         gross += notional(held)
-    unknown = set()
     for other in reading.others:
-        coin = home_coin(reading, other.coin)
-        if other.value is None:
-            unknown.add(coin)
-        else:
-            pnl[coin] = pnl.get(coin, ZERO) + other.value
+        if other.value is not None:
+            coin = home_coin(reading, other.coin)
+            made[coin] = made.get(coin, ZERO) + other.value
     allowed = CONSISTENCY_TOLERANCE * max(abs(reading.equity), Decimal(1))
     if reading.coins:
         allowed += SKEW_TOLERANCE * gross
-    rates, balance = own_rates(reading), balances(reading)
     for coin, equity in equities(reading).items():
-        missing = equity - balance[coin] - pnl[coin]
-        if coin not in unknown and abs(missing) * rates.get(coin, ZERO) > allowed:
+        missing = equity - made[coin]
+        if not missing or abs(missing) * rates.get(coin, ZERO) <= allowed:
+            continue
+        if coin not in _unknown(reading):
+            pnl = made[coin] - balance[coin]
             return (
                 f"equity {equity}{coin and ' ' + coin} is not balance {balance[coin]} "
-                f"plus open PnL {pnl[coin]:f}"
+                f"plus open PnL {pnl:f}"
             )
     return ""
 
 
-def _sum(reading: Reading) -> str:
+def _unknown(reading: Reading) -> set[str]:
+    """Return the coins that hold something whose value the venue does not say."""
+    return {home_coin(reading, o.coin) for o in reading.others if o.value is None}
+
+
+def _sum(reading: Reading, rates: Mapping[str, Decimal]) -> str:
     """Return that the coins do not make the total, or nothing."""
-    rates = own_rates(reading)
-    if not reading.coins or any(
-        item.equity and item.coin not in rates for item in reading.coins
-    ):
+    if not reading.coins:
         return ""
-    total = sum((i.equity * rates.get(i.coin, ZERO) for i in reading.coins), ZERO)
+    total = ZERO
+    for item in reading.coins:
+        if item.coin in rates:
+            total += item.equity * rates[item.coin]
+        elif item.equity:
+            return ""
     if abs(total - reading.equity) <= SUM_TOLERANCE * abs(reading.equity):
         return ""
     return f"equity {reading.equity} is not the sum of its coins, {total:f}"
@@ -168,13 +176,19 @@ def unexplained(before: Reading, after: Reading) -> Jumps:
     if bool(before.coins) != bool(after.coins):
         before, after = _one_coin(before), _one_coin(after)
     spans: dict[str, list[Decimal]] = {}
+    home = home_coin(after)
     for old, new in _matched(before.positions, after.positions):
         some = new or old
         assert some is not None
-        coin = home_coin(after, some.coin)
-        span = spans.setdefault(coin, [ZERO, ZERO, ZERO])
-        for index, move in enumerate(_moves(old, new)):
-            span[index] += move
+        coin = (some.coin or home) if after.coins else ""
+        least, middle, most = _moves(old, new)
+        span = spans.get(coin)
+        if span is None:
+            spans[coin] = [least, middle, most]
+        else:
+            span[0] += least
+            span[1] += middle
+            span[2] += most
     for coin, move in _other_moves(before, after):
         span = spans.setdefault(coin, [ZERO, ZERO, ZERO])
         spans[coin] = [number + move for number in span]

@@ -47,27 +47,40 @@ def observe(
     is_partial = any(venue not in readings for venue in old.last)
     check = rates.check(old.check.values, readings, limits, is_partial=is_partial)
     refs, ratios = shadow.advanced(old, readings)
-    new = replace(
-        old, last={**old.last, **readings}, check=check, refs=refs, ratios=ratios
+    last = {**old.last, **readings}
+    worth_now = {venue: worth(check.values, r) for venue, r in last.items()}
+    new = Book(
+        units=old.units,
+        last=last,
+        worth=worth_now,
+        check=check,
+        suspense=old.suspense,
+        ahead=(),
+        assumed=old.assumed,
+        seen=old.seen,
+        opened_ns=old.opened_ns,
+        transit=old.transit,
+        collateral=old.collateral,
+        refs=refs,
+        ratios=ratios,
     )
-    new = replace(new, worth={v: worth(new, r) for v, r in new.last.items()})
     if new.units <= 0:
         return new
-    collateral, neutral = _price_moves(old, new, limits)
-    neutral += sum((new.worth[v] for v in readings if v not in old.last), ZERO)
-    new = replace(new, collateral=old.collateral + collateral)
-    new = _suspended(
-        _without_flow(new, neutral), _jumps(old, new, readings, now_ns), limits
-    )
-    ahead, new = new.ahead, replace(new, ahead=())
-    for item in ahead:
+    new = _moved(old, new, readings, limits)
+    jumps = _jumps(old, new, readings, now_ns=now_ns, look=_look(new, limits))
+    if jumps:
+        new = _suspended(new, jumps, limits)
+    for item in old.ahead:
         new = _apply(new, item, now_ns, limits)
     return new
 
 
-def _price_moves(old: Book, new: Book, limits: Limits) -> tuple[Decimal, Decimal]:
-    """Return what coin prices did to the account, and how much of it does not count."""
-    moved = neutral = ZERO
+def _moved(
+    old: Book, new: Book, readings: Mapping[str, Reading], limits: Limits
+) -> Book:
+    """Return the book after what coin prices did to it, and venues that are new."""
+    moved = ZERO
+    neutral = sum((new.worth[v] for v in readings if v not in old.last), ZERO)
     for reading in old.last.values():
         for item in reading.coins:
             if item.coin in DOLLARS or not item.equity:
@@ -77,43 +90,55 @@ def _price_moves(old: Book, new: Book, limits: Limits) -> tuple[Decimal, Decimal
                 neutral += move  # valued for the first time: no gain
             else:
                 moved += move
-    return moved, neutral + (ZERO if limits.collateral_moves else moved)
+    if not limits.collateral_moves:
+        neutral += moved
+    if moved:
+        new = replace(new, collateral=old.collateral + moved)
+    return _without_flow(new, neutral) if neutral else new
 
 
 def _without_flow(book: Book, flow: Decimal) -> Book:
     """Return the book with units for ``flow`` USD that its equity already holds."""
     counted = book.equity - book.suspended
-    if not flow or counted - flow <= 0:
+    if counted - flow <= 0:
         return book
     units = WIDE.divide(WIDE.multiply(book.units, counted), counted - flow)
     return replace(book, units=units)
 
 
 def _jumps(
-    old: Book, new: Book, readings: Mapping[str, Reading], now_ns: int
+    old: Book,
+    new: Book,
+    readings: Mapping[str, Reading],
+    *,
+    now_ns: int,
+    look: Decimal,
 ) -> list[Suspense]:
-    """Return what no mark and no fill explains of this round."""
+    """Return what no mark and no fill explains of this round, where it matters."""
     found = []
     for venue, reading in readings.items():
         before = old.last.get(venue)
         if before is None:
             continue
         for coin, cash in unexplained(before, reading).items():
+            if abs(cash) * new.rate(coin) <= look:
+                continue
             balance = balances(before).get(coin, ZERO)
             jump = Suspense(
                 venue, cash, now_ns, balance=balance, time_ns=before.time_ns, coin=coin
             )
-            if new.usd(jump):
-                found.append(jump)
+            found.append(jump)
     return found
+
+
+def _look(book: Book, limits: Limits) -> Decimal:
+    """Return the size in USD from which on a jump of this round is held apart."""
+    return limits.unexplained_look_fraction * abs(book.equity)
 
 
 def _suspended(book: Book, jumps: list[Suspense], limits: Limits) -> Book:
     """Hold the jumps of one round apart, net of what they take back."""
-    look = limits.unexplained_look_fraction * abs(book.equity)
-    jumps = [jump for jump in jumps if abs(book.usd(jump)) > look]
-    if not jumps:
-        return book
+    look = _look(book, limits)
     units = book.units_now
     counted = book.equity - sum((book.usd(jump) for jump in jumps), ZERO)
     value = WIDE.divide(counted, units) if units > 0 and counted > 0 else None

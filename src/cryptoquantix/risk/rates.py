@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from cryptoquantix.core.exposure import Reading
@@ -53,12 +52,10 @@ def own_rates(reading: Reading) -> dict[str, Decimal]:
         elif item.coin in DOLLARS:
             found.setdefault(item.coin, ONE)
     found.update(reading.rates)
-    return {coin: rate for coin, rate in found.items() if is_rate(rate)}
-
-
-def is_rate(rate: Decimal) -> bool:
-    """Return whether ``rate`` can be one at all."""
-    return rate.is_finite() and rate > 0
+    wrong = [c for c, rate in found.items() if not (rate.is_finite() and rate > 0)]
+    for coin in wrong:
+        del found[coin]
+    return found
 
 
 def check(
@@ -128,8 +125,15 @@ def _agreed(
             return (one + two) / 2, []
         stayed, left = sorted(cast, key=lambda vote: abs(vote[0] - was))
         return stayed[0], [left]
-    middle = median(rate for rate, _ in cast)
+    middle = _middle(cast)
     return middle, [vote for vote in cast if abs(vote[0] - middle) > bound * middle]
+
+
+def _middle(cast: list[_Vote]) -> Decimal:
+    """Return the median; by hand, for it is taken for each coin each second."""
+    rates = sorted(rate for rate, _ in cast)
+    half = len(rates) // 2
+    return rates[half] if len(rates) % 2 else (rates[half - 1] + rates[half]) / 2
 
 
 def _alone(

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal, localcontext
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from enum import Enum
 
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
+
+_WIDE = Context(prec=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +123,16 @@ def reaches(value: Decimal, peak: Decimal, fraction: Decimal) -> bool:
     >>> reaches(Decimal("97.01"), Decimal(100), Decimal("0.03"))
     False
     """
-    with localcontext(prec=60):
-        return peak - value >= fraction * peak
+    return _WIDE.subtract(peak, value) >= _WIDE.multiply(fraction, peak)
 
 
 def judge(value: Decimal, peak: Decimal, limits: Limits) -> Verdict:
     """Return the verdict on a complete, flow-adjusted value."""
+    if not reaches(value, peak, limits.drawdown_fraction_max):
+        return Verdict.CLEAR
     if reaches(value, peak, limits.hard_fraction):
         return Verdict.HARD_BREACH
-    if reaches(value, peak, limits.drawdown_fraction_max):
-        return Verdict.BREACH
-    return Verdict.CLEAR
+    return Verdict.BREACH
 
 
 def drawdown(value: Decimal, peak: Decimal) -> Decimal:
