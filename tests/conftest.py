@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Settings files hold secrets and are refused where others may read them: what tests
+# write is theirs alone, as it would be of somebody who is careful.
+os.umask(0o077)
+
 REAL_DATA_VARIABLE = "CRYPTOQUANTIX_REAL_DATA"
 
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from cryptoquantix.apps import secret_files
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.core.errors import SettingsError
 
@@ -70,7 +71,12 @@ def test_secrets_do_not_show_when_settings_are_printed(write):
         ('"0.05"', '"NaN"', "risk.drawdown_fraction_max"),
         ("[risk]", "[risks]", "risks"),
         ("drawdown_fraction_max", "drawdown_max", "drawdown_max"),
-        ("venues.binance", "venues.kraken", "unknown venue 'kraken'"),
+        ("venues.binance", "venues.kraken", "unknown venue 'kraken', expected one of"),
+        ("[risk]", "[risk]\nwarning_fractions = [0.8, 1.0]", "risk.warning_fractions"),
+        ("[risk]", "[risk]\nblind_seconds = 0", "risk.blind_seconds"),
+        ("[risk]", "[risk]\nconfirm_seconds = 1.5", "risk.confirm_seconds"),
+        ("[risk]", "[risk]\nhard_multiple = 1", "risk.hard_multiple"),
+        ("[risk]", '[risk]\ncollateral_moves = "perhaps"', "risk.collateral_moves"),
         ("binance:BTCUSDT-PERP", "BTCUSDT", "instrument must be venue:NAME"),
         ('directory = "state"', "directory = ", "is not valid TOML"),
     ],
@@ -84,3 +90,121 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(write, old, new, says):
 def test_a_named_file_must_exist(tmp_path):
     with pytest.raises(SettingsError, match="no settings file at"):
         load_settings(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("venue", ["binance", "bybit", "deribit"])
+def test_every_venue_that_there_is_a_client_for_is_known(write, venue):
+    settings = load_settings(write(GOOD.replace("venues.binance", f"venues.{venue}")))
+    assert list(settings.venues) == [venue]
+
+
+# -- secrets ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_file_with_secrets_that_others_may_read_is_refused(write, mode):
+    path = write(GOOD)
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=r"venues\.binance\.(key|secret)") as caught:
+        load_settings(path)
+    assert f"(mode {mode:04o}): chmod 600 " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    path.chmod(0o600)
+    load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ('[risk]\ntoken = "t"', "risk.token"),
+        ('[alarms.telegram]\ntoken = "t"', "alarms.telegram.token"),
+        ('[alarms.apprise]\nmail = "mailto://u:p@h"', "alarms.apprise.mail"),
+        ('[journal]\nmirror = "postgresql://u:p@h/d"', "journal.mirror"),
+    ],
+)
+def test_every_secret_counts(write, text, setting):
+    path = write(text)
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match=setting):
+        load_settings(path)
+
+
+def test_a_file_without_secrets_may_be_read_by_all(write, monkeypatch):
+    monkeypatch.setenv("CQX_RISK__TOKEN", "of the environment")
+    path = write('directory = "state"\n[risk]\ntoken = ""\n')
+    path.chmod(0o644)
+    assert load_settings(path).risk.token.get_secret_value() == "of the environment"
+
+
+FILES = """
+[venues.deribit]
+rest = "http://127.0.0.1:1"
+ws = "ws://127.0.0.1:1"
+[venues.deribit.risk]
+key_file = "keys/id"
+secret_file = "keys/secret"
+[risk]
+token_file = "keys/token"
+"""
+
+
+@pytest.fixture
+def keys(tmp_path):
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for name in ("id", "secret", "token"):
+        (folder / name).write_text(f"the {name}\n")
+        (folder / name).chmod(0o600)
+    return folder
+
+
+def test_secrets_may_lie_in_files_of_their_own(write, keys):
+    path = write(FILES)
+    path.chmod(0o644)  # it holds none itself
+    settings = load_settings(path)
+    own = settings.venues["deribit"].risk
+    assert own.key.get_secret_value() == "the id"
+    assert own.secret.get_secret_value() == "the secret"
+    assert settings.risk.token.get_secret_value() == "the token"
+    assert "the secret" not in repr(settings)
+
+
+def test_a_secret_file_that_others_may_read_is_refused(write, keys):
+    (keys / "secret").chmod(0o644)
+    with pytest.raises(SettingsError, match=r"risk\.secret_file.*chmod 600"):
+        load_settings(write(FILES))
+
+
+def test_a_secret_file_that_is_not_there_or_empty_is_refused(write, keys):
+    (keys / "token").write_text("\n")
+    with pytest.raises(SettingsError, match=r"risk\.token_file.*must hold one secret"):
+        load_settings(write(FILES))
+    (keys / "token").unlink()
+    with pytest.raises(SettingsError, match="cannot read"):
+        load_settings(write(FILES))
+
+
+def test_a_secret_and_a_file_of_it_are_one_too_many(write, keys):
+    text = FILES.replace("token_file", 'token = "x"\ntoken_file')
+    with pytest.raises(SettingsError, match=r"risk\.token and risk\.token_file"):
+        load_settings(write(text))
+
+
+def test_a_secret_taken_away_by_the_environment_is_not_read_from_its_file(
+    write, keys, monkeypatch
+):
+    monkeypatch.setenv("CQX_RISK__TOKEN", "")
+    assert not load_settings(write(FILES)).risk.token.get_secret_value()
+
+
+def test_a_secret_file_may_be_named_by_the_environment(write, keys, monkeypatch):
+    monkeypatch.setenv("CQX_RISK__TOKEN_FILE", str(keys / "id"))
+    settings = load_settings(write('directory = "state"'))
+    assert settings.risk.token.get_secret_value() == "the id"
+
+
+def test_what_docker_mounts_is_taken_as_it_is(write, monkeypatch):
+    path = write(GOOD)
+    path.chmod(0o444)
+    monkeypatch.setattr(secret_files, "CONTAINER_SECRETS", path.parent.resolve())
+    assert load_settings(path).strategies
