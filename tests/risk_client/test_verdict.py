@@ -1,6 +1,6 @@
 import pytest
 
-from cryptoquantix.control.status import RiskState, VenueStatus
+from cryptoquantix.control.status import DrillResult, RiskState, SelfTest, VenueStatus
 from cryptoquantix.risk_client.verdict import problems, remarks
 from statuses import status
 
@@ -36,7 +36,37 @@ def test_not_flat_is_said_once() -> None:
     assert problems(status(**changes), BUILD) == ["NOT FLAT: BTCUSDT 0.5"]
 
 
+DRILLED = {"drill": DrillResult("flash-crash", passed=True, time_ns=1)}
+
+
 def test_what_guards_nothing_worse_is_a_remark() -> None:
-    found = remarks(status(alarms_undelivered=2, holder="", state=RiskState.LOCKED))
-    assert len(found) == 3
-    assert remarks(status()) == []
+    locked = {"alarms_undelivered": 2, "holder": "", "state": RiskState.LOCKED}
+    assert len(remarks(status(**DRILLED, **locked))) == 3
+    assert remarks(status(**DRILLED)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"drill": None}, "no drill has been run"),
+        ({"drill": DrillResult("adl", passed=False, time_ns=1)}, "FAILED"),
+        ({"drill_age_ms": 31 * 24 * 3_600_000}, "30 days"),
+        ({"self_tests": (SelfTest("clock", passed=False, text="9 s off"),)}, "9 s off"),
+        (
+            {"venues": (VenueStatus("deribit", "", 9, "1", None, "not asked"),)},
+            "deribit: no dead-man's switch",
+        ),
+        (
+            {"venues": (VenueStatus("bybit", "", 9, "1", False, "not offered"),)},
+            "not offered",
+        ),
+    ],
+)
+def test_what_a_person_should_look_at_is_said(changes, word) -> None:
+    (sentence,) = remarks(status(**{**DRILLED, **changes}))
+    assert word in sentence
+
+
+def test_an_armed_switch_is_nothing_to_say() -> None:
+    venue = VenueStatus("binance", "", 9, "1", True, "armed for 10 s")
+    assert remarks(status(**DRILLED, venues=(venue,))) == []

@@ -12,6 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from cryptoquantix.alarms.keeper import read_progress
+from cryptoquantix.apps.acknowledge import FOLDER as ALARMS
+from cryptoquantix.apps.alarms_view import alarms_view
 from cryptoquantix.apps.loopback import refuse_live
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.apps.status_view import view
@@ -44,7 +47,9 @@ MEANING: Final = {
 }
 
 
-def status(config: Path | None) -> tuple[dict[str, Any], str, bool]:
+def status(
+    config: Path | None, *, is_color: bool = False
+) -> tuple[dict[str, Any], str, bool]:
     """
     Return the status as an object, as a page, and whether the guard is well.
 
@@ -66,6 +71,9 @@ def status(config: Path | None) -> tuple[dict[str, Any], str, bool]:
             for service in report.services
             if not (service.is_alive and service.condition == Condition.READY)
         ]
+    now_ns = SystemClock().time_ns()
+    alarms = alarms_view(read_progress(settings.directory / ALARMS), now_ns)
+    notes += alarms.remarks
     value: dict[str, Any] = {
         "ok": not wrong,
         "problems": wrong,
@@ -73,9 +81,16 @@ def status(config: Path | None) -> tuple[dict[str, Any], str, bool]:
         "state": None,
         **(asdict(found) if found else {}),
         "supervisor": asdict(report) if report else None,
+        "alarms": alarms.value,
     }
     page = view(
-        found, report, problems=wrong, remarks=notes, now_ns=SystemClock().time_ns()
+        found,
+        report,
+        problems=wrong,
+        remarks=notes,
+        alarms=alarms.rows,
+        now_ns=now_ns,
+        is_color=is_color,
     )
     return value, page, not wrong
 

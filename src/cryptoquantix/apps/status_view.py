@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from cryptoquantix.control.status import RiskStatus, TripRecord
+from cryptoquantix.control.status import RiskStatus, TripRecord, VenueStatus
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.supervisor.record import ServiceReport, SupervisorReport
 
-_WIDTH = 110
+_WIDTH: Final = 110
+_RED: Final = "bold red"
+# What has a row, a table or a place of its own; the rest is shown as it is named.
+_SHOWN: Final = {
+    *("state", "permit_mode", "reason", "sequence", "time_ns", "equity"),
+    *("high_water_mark", "drawdown", "limit", "formula", "holder", "trip"),
+    *("last_complete_reading_age_ms", "loop_age_ms", "remaining_orders"),
+    *("remaining_positions", "is_flat", "not_flat", "alarms_undelivered", "build"),
+    *("is_store_corrupt", "unexplained", "late_ms_max", "missed_seconds", "venues"),
+    *("self_tests", "drill", "drill_age_ms"),
+}
 
 
 def view(
@@ -23,12 +37,22 @@ def view(
     problems: Sequence[str],
     remarks: Sequence[str],
     now_ns: int,
+    alarms: Sequence[tuple[str, str]] = (),
+    is_color: bool = False,
 ) -> str:
-    """Return the whole page as text; colors only where the terminal has them."""
+    """Return the whole page as text; with ``is_color``, what is wrong is red."""
     stream = io.StringIO()
-    console = Console(file=stream, width=_WIDTH, highlight=False, no_color=True)
+    console = Console(
+        file=stream,
+        width=_WIDTH,
+        highlight=False,
+        force_terminal=is_color,
+        no_color=not is_color,
+    )
     if status is not None:
-        console.print(_guard(status))
+        console.print(_guard(status, alarms))
+        if status.venues:
+            console.print(_venues(status))
         if status.remaining_orders or status.remaining_positions:
             console.print(_remaining(status))
     if report is None:
@@ -36,7 +60,7 @@ def view(
     else:
         console.print(_services(report, now_ns))
     for sentence in problems:
-        console.print(f"PROBLEM  {sentence}", markup=False)
+        console.print(f"PROBLEM  {sentence}", markup=False, style=_RED)
     for sentence in remarks:
         console.print(f"note     {sentence}", markup=False)
     if not problems:
@@ -44,12 +68,12 @@ def view(
     return stream.getvalue().rstrip("\n")
 
 
-def _guard(status: RiskStatus) -> Table:
+def _guard(status: RiskStatus, alarms: Sequence[tuple[str, str]]) -> Table:
     table = Table(title="Risk daemon", show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _guard_rows(status):
-        table.add_row(name, value)
+    for name, value in (*_guard_rows(status), *alarms, *_other_rows(status)):
+        table.add_row(name, Text(value, style=_RED if _is_bad(value) else ""))
     return table
 
 
@@ -61,17 +85,94 @@ def _guard_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
     yield "formula", status.formula
     yield "equity", _or_unknown(status.equity)
     yield "24 h high-water mark", _or_unknown(status.high_water_mark)
+    yield "unexplained", _unexplained(status.unexplained)
     yield "last complete reading", _age(status.last_complete_reading_age_ms)
-    yield "last loop", _age(status.loop_age_ms)
+    yield "last loop", f"{_age(status.loop_age_ms)}, {_lateness(status)}"
     yield "book", _book(status)
-    for venue in status.venues:
-        problem = f", {venue.problem}" if venue.problem else ""
-        text = f"equity {_or_unknown(venue.equity)}, {_age(venue.reading_age_ms)}"
-        yield venue.venue, text + problem
     if status.trip is not None:
         yield from _trip_rows(status.trip)
+    yield "last drill", _drill(status)
+    if status.self_tests:
+        yield "self-tests", _self_tests(status)
     yield "alarms undelivered", str(status.alarms_undelivered)
     yield "sequence, build", f"{status.sequence}, {status.build}"
+
+
+def _other_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
+    """Yield what a newer daemon says and this page has no row for, in its words."""
+    for item in fields(status):
+        value = getattr(status, item.name)
+        if item.name not in _SHOWN and value:
+            yield item.name.replace("_", " "), _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_plain(one) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items() if one)
+    return str(value)
+
+
+def _venues(status: RiskStatus) -> Table:
+    table = Table(
+        *("venue", "equity", "read", "dead-man's switch", "problem"),
+        title="Venues",
+        title_justify="left",
+    )
+    for venue in status.venues:
+        table.add_row(
+            venue.venue,
+            _or_unknown(venue.equity),
+            _age(venue.reading_age_ms),
+            _switch(venue),
+            Text(venue.problem, style=_RED if venue.problem else ""),
+        )
+    return table
+
+
+def _switch(venue: VenueStatus) -> Text:
+    """Return the switch in words; one that is not known to be there is red."""
+    if venue.dead_man_armed:
+        return Text(venue.dead_man or "armed")
+    word = "ABSENT" if venue.dead_man_armed is False else "unknown"
+    return Text(f"{word}: {venue.dead_man}" if venue.dead_man else word, style=_RED)
+
+
+def _drill(status: RiskStatus) -> str:
+    drill = status.drill
+    if drill is None:
+        return "never: `cqx drill` tries the kill switch on a simulator"
+    outcome = "passed" if drill.passed else "FAILED"
+    flat = "" if drill.flat_ms is None else f", flat after {drill.flat_ms:.0f} ms"
+    return f"{drill.drill} {outcome}{flat}, {_age(status.drill_age_ms)}"
+
+
+def _self_tests(status: RiskStatus) -> str:
+    failed = [test for test in status.self_tests if not test.passed]
+    if not failed:
+        return f"{len(status.self_tests)} passed"
+    return "FAILED: " + "; ".join(f"{test.name}: {test.text}" for test in failed)
+
+
+def _lateness(status: RiskStatus) -> str:
+    missed = (
+        f", {status.missed_seconds} seconds missed" if status.missed_seconds else ""
+    )
+    return f"at most {status.late_ms_max} ms late{missed}"
+
+
+def _unexplained(value: str) -> str:
+    try:
+        return f"{Decimal(value):,.2f} (left out)" if Decimal(value) else "0"
+    except InvalidOperation:
+        return value
+
+
+def _is_bad(value: str) -> bool:
+    return any(word in value for word in ("FAIL", "NOT FLAT"))
 
 
 def _trip_rows(trip: TripRecord) -> Iterator[tuple[str, str]]:
@@ -138,7 +239,8 @@ def _age(age_ms: int | None) -> str:
     seconds = age_ms // 1000
     if seconds < 7200:
         return f"{seconds} s ago"
-    return f"{seconds // 3600} h ago"
+    hours = seconds // 3600
+    return f"{hours} h ago" if hours < 72 else f"{hours // 24} days ago"
 
 
 def _when(time_ns: int) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptoquantix.control.status import RiskState, RiskStatus
+from cryptoquantix.control.status import RiskState, RiskStatus, SelfTest, VenueStatus
 
 LOOP_AGE_MS_MAX: Final = 3_000
+DRILL_AGE_MS_MAX: Final = 30 * 24 * 3_600_000
 
 
 def problems(status: RiskStatus, build: str) -> list[str]:
@@ -40,6 +41,7 @@ def problems(status: RiskStatus, build: str) -> list[str]:
 
 def remarks(status: RiskStatus) -> list[str]:
     """Return what a person should look at, though the guard itself is well."""
+    venues = status.venues
     found = [
         (
             status.alarms_undelivered > 0,
@@ -54,8 +56,32 @@ def remarks(status: RiskStatus) -> list[str]:
             status.state is RiskState.HALTED,
             "HALTED: no new positions until a named person ends it with `cqx rearm`",
         ),
+        *_drill(status),
+        *((not test.passed, _failed(test)) for test in status.self_tests),
+        *((venue.dead_man_armed is not True, _no_switch(venue)) for venue in venues),
     ]
     return [sentence for is_so, sentence in found if is_so]
+
+
+def _drill(status: RiskStatus) -> list[tuple[bool, str]]:
+    drill, age_ms = status.drill, status.drill_age_ms
+    is_old = age_ms is not None and age_ms > DRILL_AGE_MS_MAX
+    return [
+        (drill is None, "no drill has been run: `cqx drill flash-crash`"),
+        (drill is not None and not drill.passed, "the last drill FAILED"),
+        (is_old, "the last drill is more than 30 days old"),
+    ]
+
+
+def _failed(test: SelfTest) -> str:
+    return f"self-test {test.name} FAILED: {test.text}"
+
+
+def _no_switch(venue: VenueStatus) -> str:
+    return (
+        f"{venue.venue}: no dead-man's switch is known to be armed ({venue.dead_man}); "
+        f"there the daemon cancels what may increase once nobody holds the permit"
+    )
 
 
 def _is_stuck(status: RiskStatus) -> bool:
