@@ -42,6 +42,19 @@ def test_money_that_leaves_one_venue_is_no_drawdown():
     assert watch.watch.crossed_ns == 9
 
 
+def test_prices_that_move_at_one_instant_are_seen_together():
+    watch = joint()
+    watch.hold()
+    watch.see("a", 500, 2)  # the long legs fall before the short ones gain
+    watch.see("b", 500, 2)
+    watch.release(3)
+    assert watch.watch.deepest == 0
+    watch.hold()
+    watch.see("a", 460, 4)
+    watch.release(5)
+    assert watch.watch.crossed_ns == 5
+
+
 BODY = b'{"equity":"100.50","position":"100","list":[{"equity":-2,"x":"equity"}]}'
 
 

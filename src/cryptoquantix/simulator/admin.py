@@ -112,8 +112,13 @@ class Admin:
             if wanted.get("symbol") != ANY:
                 msg = "venue * moves every price: symbol must be *"
                 raise AdminError(msg)
+            joint = next(iter(self._world.venues.values())).joint
+            if joint is not None:
+                joint.hold()
             for venue in self._world.venues.values():
                 self._move(venue, wanted, duration_ns)
+            if joint is not None:
+                joint.release(self._world.clock.time_ns())
             return {n: v.prices_json() for n, v in self._world.venues.items()}
         venue = self._venue(wanted)
         self._move(venue, wanted, duration_ns)

@@ -85,11 +85,22 @@ class JointWatch:
         self, threshold: Fraction, equities: dict[str, int], time_ns: int
     ) -> None:
         self._equities = dict(equities)
+        self._is_held = False
         self.watch = Watch.begin(threshold, sum(equities.values()), time_ns)
 
     def see(self, venue: str, equity_units: int, time_ns: int) -> None:
         """Take one value of one venue's account."""
         self._equities[venue] = equity_units
+        if not self._is_held:
+            self.watch.see(sum(self._equities.values()), time_ns)
+
+    def hold(self) -> None:
+        """Look away while prices that move at one instant are set one by one."""
+        self._is_held = True
+
+    def release(self, time_ns: int) -> None:
+        """Look again: what all prices together have made of the sum."""
+        self._is_held = False
         self.watch.see(sum(self._equities.values()), time_ns)
 
     def move(self, venue: str, before_units: int, after_units: int) -> None:
