@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Self
@@ -105,6 +106,7 @@ class StandIn:
         app.router.add_get("/fapi/v1/exchangeInfo", self._info)
         app.router.add_get("/fapi/v1/klines", self._klines)
         app.router.add_get("/fapi/v1/aggTrades", self._trades)
+        app.router.add_get("/fapi/v1/time", self._time)
         app.router.add_get("/market/ws", self._stream)
         app.router.add_get("/public/ws", self._stream)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -185,8 +187,16 @@ class StandIn:
     async def _trades(self, request: web.Request) -> web.Response:
         if self.http_status != 200:
             return web.Response(status=self.http_status, text="down")
-        ticks = self.ticks.get(request.query["symbol"], [])
-        return web.json_response([{"a": tick.trade_id} for tick in ticks[-1:]])
+        symbol, query = request.query["symbol"], request.query
+        ticks, limit = self.ticks.get(symbol, []), int(query["limit"])
+        if "fromId" in query:
+            first = int(query["fromId"])
+            ticks = [tick for tick in ticks if tick.trade_id >= first][:limit]
+        rows = ",".join(agg_trade(symbol, tick) for tick in ticks[-limit:])
+        return web.Response(text=f"[{rows}]", content_type="application/json")
+
+    async def _time(self, request: web.Request) -> web.Response:
+        return web.json_response({"serverTime": time.time_ns() // 10**6})
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -130,7 +130,7 @@ def test_a_duplicate_changes_nothing():
 
 
 def test_a_venue_that_numbers_anew_is_noticed_and_nothing_old_is_kept():
-    old = ticks_at(range(100_000, 101_000, 10), first_id=500_000)
+    old = ticks_at(range(9_000_000, 9_001_000, 10), first_id=500_000)
     new = ticks_at(range(0, 60 * DUPLICATES_MAX, 30))
     runner = Runner(old)
     runner.run()
@@ -139,6 +139,16 @@ def test_a_venue_that_numbers_anew_is_noticed_and_nothing_old_is_kept():
     out = runner.run()
     assert out == bars_of(new)[0]
     assert runner.seam.gaps == 1
+
+
+def test_a_feed_that_says_so_makes_the_venue_new_at_once():
+    seam = BarSeam(INTERVAL)
+    for tick in ticks_at(range(100_000, 101_000, 10), first_id=500_000):
+        seam.add(tick, TICK, LOT)
+    first, second = ticks_at([0, 10])
+    seam.add(first, TICK, LOT, -1)
+    seam.add(second, TICK, LOT, first.trade_id)
+    assert (seam.gaps, seam.duplicates) == (1, 0)
 
 
 def test_a_span_that_was_overtaken_is_refused():

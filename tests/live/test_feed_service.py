@@ -19,8 +19,8 @@ from cryptoquantix.core.market import BestQuote, Tick
 from cryptoquantix.live import feed_service
 from cryptoquantix.live.feed_service import BusSink, FeedService
 from cryptoquantix.venues import socket as market_socket
-from cryptoquantix.venues.binance import select
 from cryptoquantix.venues.market_rest import MarketRest
+from cryptoquantix.venues.markets import select
 from processes import start_nats
 from stand_in import StandIn, book_ticker
 
@@ -103,7 +103,9 @@ async def test_trades_and_quotes_reach_the_bus_and_the_status_says_so(tmp_path):
         )
 
 
-async def test_a_cut_connection_is_dialed_again_and_the_gap_is_told(tmp_path):
+async def test_a_cut_connection_is_dialed_again_and_what_was_missed_is_fetched(
+    tmp_path,
+):
     venue = StandIn()
     async with feeding(tmp_path, venue) as (service, heard, _):
         await venue.subscribed(2)
@@ -113,9 +115,10 @@ async def test_a_cut_connection_is_dialed_again_and_the_gap_is_told(tmp_path):
         await venue.trade("BTCUSDT", tick(3), tick(4), silent=True)
         await venue.subscribed(4)
         await venue.trade("BTCUSDT", tick(5))
-        await heard.until(lambda h: h.ids == [1, 2, 5])
+        await heard.until(lambda h: h.ids == [1, 2, 3, 4, 5])
         status = service.status()
-        assert (status.gaps, status.streams[0].trades_missing) == (1, 2)
+        assert (status.gaps, status.streams[0].trades_missing) == (1, 0)
+        assert status.streams[0].backfilled == 2
         assert status.reconnects == 2
         assert status.connected
 
@@ -251,7 +254,7 @@ async def test_a_slow_bus_costs_batches_within_a_bound_and_counts_them(tmp_path)
     task = asyncio.create_task(sink.run())
     await asyncio.sleep(0)
     for trade_id in range(100):
-        sink.put_ticks(btc, [(0, 1, 1, True, trade_id)], 0)
+        sink.put_ticks(btc, [(0, 1, 1, True, trade_id)], 0, -1)
         sink.put_quote(btc, BestQuote(0, 1, 1, 2, 1), 0)
     assert len(sink._queue) == 10
     client.gate.set()
@@ -269,7 +272,7 @@ async def test_a_bus_that_refuses_costs_a_batch_and_never_the_feed():
         [btc] = select(await rest.instruments(), [BTC]).values()
     sink = BusSink(AbsentClient())
     task = asyncio.create_task(sink.run())
-    sink.put_ticks(btc, [(0, 1, 1, True, 1)], 0)
+    sink.put_ticks(btc, [(0, 1, 1, True, 1)], 0, -1)
     await asyncio.sleep(0.05)
     assert sink.batches_dropped == 1
     assert not task.done()

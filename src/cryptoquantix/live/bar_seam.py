@@ -18,7 +18,8 @@ from cryptoquantix.bars.stream import BarBuilder
 from cryptoquantix.core.market import Bar, Tick
 
 TICKS_KEPT_MAX: Final = 200_000
-DUPLICATES_MAX: Final = 256
+# More than a feed that was killed repeats of its last moment.
+DUPLICATES_MAX: Final = 4_096
 
 
 class Span(NamedTuple):
@@ -79,17 +80,24 @@ class BarSeam:
         return self._late + (self._builder.late if self._builder is not None else 0)
 
     def add(
-        self, tick: Tick, tick_size: Decimal, lot_size: Decimal, follows: int = -1
+        self,
+        tick: Tick,
+        tick_size: Decimal,
+        lot_size: Decimal,
+        follows: int | None = None,
     ) -> list[Bar]:
         """
         Take the next print; return the bars that it closes, oldest first.
 
-        ``follows`` is the id of the print before it where that is known, else -1:
-        then it follows only an id that is one lower.
+        ``follows`` is the id of the print before it where that is told; -1 says that
+        none is known: then it follows only an id that is one lower, and a lower one
+        means that the venue numbers anew.
         """
-        last = self._trade_id
-        is_next = tick.trade_id == last + 1 or -1 < follows <= last < tick.trade_id
-        if not is_next and self._is_duplicate(tick):
+        last, trade_id = self._trade_id, tick.trade_id
+        is_next = trade_id == last + 1 or (
+            follows is not None and -1 < follows <= last < trade_id
+        )
+        if not is_next and follows != -1 and self._is_duplicate(tick):
             return []
         self._trade_id = tick.trade_id
         self._duplicates_in_row = 0

@@ -3,7 +3,8 @@ One venue's feed as a service: sockets to NATS, watched; it never waits for NATS
 
 What NATS is too slow to take is dropped within a bound and counted, and the trade ids
 tell the consumers what they miss. A subscription that the venue acknowledged and then
-forgot is found by asking over REST whether there were trades.
+forgot is found by asking over REST whether there were trades. Prints that were not
+streamed are fetched (:mod:`cryptoquantix.live.backfill`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 import nats.errors
@@ -21,6 +21,8 @@ from nats.aio.client import Client
 from cryptoquantix.bus import subjects
 from cryptoquantix.bus.messages import (
     FeedStatus,
+    GapNotice,
+    MarkMessage,
     QuoteMessage,
     StreamStatus,
     TickBatch,
@@ -31,16 +33,23 @@ from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import VenueError
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.market import BestQuote
-from cryptoquantix.venues import binance
+from cryptoquantix.live.backfill import Backfill
+from cryptoquantix.live.feed_memory import FeedMemory
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.feed import FeedDecoder, InstrumentStream, TickTuple
+from cryptoquantix.venues.clock_offset import ClockOffset
+from cryptoquantix.venues.feed import Gap, InstrumentStream, Mark, TickTuple
 from cryptoquantix.venues.market_rest import MarketRest
-from cryptoquantix.venues.socket import STREAMS_MAX, MarketSocket
+from cryptoquantix.venues.markets import DECODERS, STREAMS
+from cryptoquantix.venues.socket import MarketSocket
 
 QUEUE_MAX: Final = 4_096
 STATUS_SECONDS: Final = 1.0
 SILENCE_NS: Final = 10 * NS_PER_SECOND
 _PROBE_SECONDS: Final = 5.0
+_CLOCK_FIRST: Final = 4
+_CLOCK_FIRST_SECONDS: Final = 0.25
+_CLOCK_SECONDS: Final = 30.0
+_REMEMBER_SECONDS: Final = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +70,11 @@ class BusSink:
         self._wake = asyncio.Event()
 
     def put_ticks(
-        self, instrument: Instrument, ticks: list[TickTuple], receipt_time_ns: int
+        self,
+        instrument: Instrument,
+        ticks: list[TickTuple],
+        receipt_time_ns: int,
+        follows: int,
     ) -> None:
         """Queue a batch of prints."""
         if len(self._queue) >= self._queue_max:
@@ -74,6 +87,7 @@ class BusSink:
             str(instrument.lot_size),
             receipt_time_ns,
             ticks,
+            follows,
         )
         subject = subjects.ticks(instrument.id)
         self._queue.append((subject, encode(message), True))
@@ -95,6 +109,44 @@ class BusSink:
         )
         subject = subjects.quotes(instrument.id)
         self._queue.append((subject, encode(message), False))
+        self._wake.set()
+
+    def put_mark(
+        self, instrument: Instrument, mark: Mark, receipt_time_ns: int
+    ) -> None:
+        """Queue a mark price, unless the queue is half full."""
+        if len(self._queue) >= self._queue_max // 2:
+            return
+        message = MarkMessage(
+            instrument.id.venue.value,
+            instrument.id.name,
+            receipt_time_ns,
+            mark.time_ns,
+            mark.mark,
+            mark.index,
+            mark.funding_rate,
+            mark.next_funding_ns,
+        )
+        subject = subjects.marks(instrument.id)
+        self._queue.append((subject, encode(message), False))
+        self._wake.set()
+
+    def put_gap(
+        self, instrument: Instrument, gap: Gap, state: str, noted_ns: int
+    ) -> None:
+        """Queue a notice of missing prints, in order with the prints themselves."""
+        message = GapNotice(
+            instrument.id.venue.value,
+            instrument.id.name,
+            state,
+            gap.after_id,
+            gap.before_id,
+            gap.from_ns,
+            gap.until_ns,
+            gap.missing or 0,
+            noted_ns,
+        )
+        self._queue.append((subjects.gaps(instrument.id), encode(message), False))
         self._wake.set()
 
     async def run(self) -> None:
@@ -120,14 +172,6 @@ class BusSink:
             )
 
 
-@dataclass
-class _Watched:
-    """A socket and the instruments whose trades or quotes it carries."""
-
-    socket: MarketSocket
-    symbols: list[str]
-
-
 class FeedService:
     """
     The feed of one venue.
@@ -135,20 +179,23 @@ class FeedService:
     Parameters
     ----------
     instruments : list of Instrument
-        At least one; their trades and best quotes are published.
+        At least one; their trades, best quotes and marks are published.
     ws_url : str
         The venue's base address for streams.
     rest : MarketRest
-        Asked only whether there were trades while a stream is silent.
+        Asked for missing prints, the venue's clock, and whether there were trades
+        while a stream is silent.
     client : Client
         A connected bus.
     clock : Clock
         Wall time for receive times, monotonic for ages.
     random : numpy.random.Generator
         Jitter of reconnections.
+    memory : FeedMemory, optional
+        Where a feed before this one kept how far it had come.
     """
 
-    def __init__(  # noqa: PLR0917 - six parts, all needed
+    def __init__(  # noqa: PLR0917 - seven parts, all needed
         self,
         instruments: list[Instrument],
         ws_url: str,
@@ -156,56 +203,51 @@ class FeedService:
         client: Client,
         clock: Clock,
         random: np.random.Generator,
+        memory: FeedMemory | None = None,
     ) -> None:
         assert instruments, "a feed needs an instrument"
         self.venue: Venue = instruments[0].id.venue
         self.sink = BusSink(client)
-        self.decoder = FeedDecoder(instruments, self.sink, clock)
+        self.decoder = DECODERS[self.venue](instruments, self.sink, clock)
+        self.backfill = Backfill(self.decoder, rest, self._tell, clock, random)
         self._rest = rest
         self._client = client
         self._clock = clock
+        self._memory = memory
+        self._offset = ClockOffset()
         self._session = clock.time_ns()
         # By symbol: the session in which the venue was asked, and its newest trade.
         self._probed: dict[str, tuple[int, int]] = {}
-        symbols = list(self.decoder.streams)
-
-        self._trade_sockets: list[_Watched] = []
-        self._quote_sockets: list[_Watched] = []
-        for start in range(0, len(symbols), STREAMS_MAX):
-            shard = symbols[start : start + STREAMS_MAX]
-            trades = MarketSocket(
-                binance.market_url(ws_url),
-                [binance.trade_stream(symbol) for symbol in shard],
-                self.decoder,
-                shard,
-                Backoff(random),
-                clock,
-            )
-            quotes = MarketSocket(
-                binance.public_url(ws_url),
-                [binance.quote_stream(symbol) for symbol in shard],
-                self.decoder,
-                [],
-                Backoff(random),
-                clock,
-            )
-            self._trade_sockets.append(_Watched(trades, shard))
-            self._quote_sockets.append(_Watched(quotes, shard))
+        # By symbol: the session in which prints were fetched that never came.
+        self._caught_up: dict[str, int] = {}
+        dialect = STREAMS[self.venue]
+        self.sockets = [
+            MarketSocket(plan, dialect, self.decoder, Backoff(random), clock)
+            for plan in dialect.sockets(ws_url, list(self.decoder.streams))
+        ]
+        if memory is not None:
+            for symbol, trade_id in memory.load(self._session).items():
+                if symbol in self.decoder.streams:
+                    self.decoder.streams[symbol].resume(trade_id)
 
     async def run(self) -> None:
         """Feed, for ever; cancellation closes the sockets."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sink.run())
-            for watched in self._trade_sockets + self._quote_sockets:
-                group.create_task(watched.socket.run())
+            group.create_task(self.backfill.run())
+            for socket in self.sockets:
+                group.create_task(socket.run())
             group.create_task(self._report())
+            group.create_task(self._measure_clock())
+            if self._memory is not None:
+                group.create_task(self._remember(self._memory))
             group.create_task(self._watch_trades())
             group.create_task(self._watch_quotes())
 
     def status(self) -> FeedStatus:
         """Return what the feed says of itself now."""
         now_ns = self._clock.monotonic_ns()
-        sockets = [one.socket for one in self._trade_sockets + self._quote_sockets]
+        offset = self._offset.best()
         streams = [
             _stream_status(stream, now_ns) for stream in self.decoder.streams.values()
         ]
@@ -215,15 +257,57 @@ class FeedService:
             build=build_stamp(),
             session=self._session,
             time_ns=self._clock.time_ns(),
-            connected=all(socket.is_connected for socket in sockets),
+            connected=all(socket.is_connected for socket in self.sockets),
             last_message_age_ns=min((age for age in ages if age >= 0), default=-1),
             gaps=self.decoder.gaps,
-            reconnects=sum(socket.reconnects for socket in sockets),
+            reconnects=sum(socket.reconnects for socket in self.sockets),
             batches_dropped=self.sink.batches_dropped,
             messages_refused=self.decoder.refused,
             latency_ns=self.decoder.latency_ns,
             streams=streams,
+            clock_offset_ns=offset.offset_ns if offset else 0,
+            clock_error_ns=offset.error_ns if offset else -1,
         )
+
+    def _tell(self, stream: InstrumentStream, gap: Gap, state: str) -> None:
+        self.sink.put_gap(stream.instrument, gap, state, self._clock.time_ns())
+        _log.info(
+            "gap",
+            extra={
+                "instrument": str(stream.instrument.id),
+                "state": state,
+                "after_id": gap.after_id,
+                "before_id": gap.before_id,
+                "missing": gap.missing,
+            },
+        )
+
+    async def _measure_clock(self) -> None:
+        asked = 0
+        while True:
+            sent_ns = self._clock.time_ns()
+            try:
+                venue_ns = await self._rest.server_time_ns()
+            except VenueError as error:
+                _log.debug("venue's clock not read", extra={"error": str(error)})
+            else:
+                received_ns = self._clock.time_ns()
+                self._offset.add(
+                    sent_ns=sent_ns, received_ns=received_ns, venue_ns=venue_ns
+                )
+                asked += 1
+            is_new = asked < _CLOCK_FIRST
+            await asyncio.sleep(_CLOCK_FIRST_SECONDS if is_new else _CLOCK_SECONDS)
+
+    async def _remember(self, memory: FeedMemory) -> None:
+        """Keep how far the feed had come a moment ago."""
+        before: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(_REMEMBER_SECONDS)
+            if before:
+                memory.save(before, self._clock.time_ns())
+            streams = self.decoder.streams.items()
+            before = {name: s.trade_id for name, s in streams if s.trade_id >= 0}
 
     async def _report(self) -> None:
         subject = subjects.feed(self.venue)
@@ -243,18 +327,16 @@ class FeedService:
         """Give up a socket whose instrument trades at the venue, and not here."""
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
-            for watched in self._trade_sockets:
-                for symbol in watched.symbols:
-                    if self._is_silent(watched.socket, symbol):
-                        await self._probe(watched.socket, symbol)
+            for socket in self.sockets:
+                for symbol in socket.plan.trade_symbols:
+                    if self._is_silent(socket, symbol):
+                        await self._probe(socket, symbol)
 
     def _is_silent(self, socket: MarketSocket, symbol: str) -> bool:
-        if not socket.is_connected:
+        stream = self.decoder.streams[symbol]
+        if not socket.is_connected or stream.held is not None:
             return False
-        heard_ns = max(
-            self.decoder.streams[symbol].trade_monotonic_ns,
-            socket.subscribed_monotonic_ns,
-        )
+        heard_ns = max(stream.trade_monotonic_ns, socket.subscribed_monotonic_ns)
         return self._clock.monotonic_ns() - heard_ns > SILENCE_NS
 
     async def _probe(self, socket: MarketSocket, symbol: str) -> None:
@@ -265,12 +347,20 @@ class FeedService:
         except VenueError as error:
             _log.debug("probe failed", extra={"symbol": symbol, "error": str(error)})
             return
+        stream = self.decoder.streams[symbol]
         before = self._probed.get(symbol)
         self._probed[symbol] = (session_ns, newest)
-        stream = self.decoder.streams[symbol]
-        if before is None or before[0] != session_ns:
+        is_same_session = before is not None and before[0] == session_ns
+        seen = stream.trade_id if stream.trade_id >= 0 or before is None else before[1]
+        if newest <= seen and (stream.trade_id >= 0 or is_same_session):
+            stream.is_trade_proven = True
             return
-        if newest <= max(before[1], stream.trade_id):
+        if not stream.is_trade_proven and self._caught_up.get(symbol) != session_ns:
+            # Traded while the socket was away, and not since.
+            self._caught_up[symbol] = session_ns
+            self.decoder.catch_up(stream, newest)
+            return
+        if before is None or not is_same_session or newest <= before[1]:
             return
         # A print of this moment may still be on its way: look again a little later.
         await asyncio.sleep(_PROBE_SECONDS)
@@ -285,9 +375,9 @@ class FeedService:
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
             now_ns = self._clock.monotonic_ns()
-            for watched in self._quote_sockets:
-                since_ns = watched.socket.subscribed_monotonic_ns
-                for symbol in watched.symbols if since_ns >= 0 else ():
+            for socket in self.sockets:
+                since_ns = socket.subscribed_monotonic_ns
+                for symbol in socket.plan.quote_symbols if since_ns >= 0 else ():
                     stream = self.decoder.streams[symbol]
                     heard_ns = max(stream.quote_monotonic_ns, since_ns)
                     if stream.trade_monotonic_ns <= heard_ns:
@@ -296,8 +386,7 @@ class FeedService:
                     if at is None or at[0] != heard_ns:
                         noticed[symbol] = (heard_ns, now_ns)
                     elif now_ns - at[1] > SILENCE_NS:
-                        reason = f"{symbol} trades, its quotes are silent"
-                        watched.socket.restart(reason)
+                        socket.restart(f"{symbol} trades, its quotes are silent")
                         break
 
 
@@ -315,4 +404,8 @@ def _stream_status(stream: InstrumentStream, now_ns: int) -> StreamStatus:
         gaps=stream.gaps,
         trades_missing=stream.trades_missing,
         duplicates=stream.duplicates,
+        trades_held=len(stream.held or ()),
+        backfilled=stream.backfilled,
+        is_trade_proven=stream.is_trade_proven,
+        is_quote_proven=stream.is_quote_proven,
     )

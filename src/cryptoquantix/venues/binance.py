@@ -1,15 +1,14 @@
 """
-Binance USD-M: only what differs from other venues; it opens no connection.
+Binance USD-M's public REST interface: requests and readings; it opens no connection.
 
-Addresses, the wire's messages, and how they become instruments, ticks and bars.
-Trade times are ``T`` (tape time in a simulator), event times ``E``. Written from the
-venue's documentation and recorded messages.
+How its answers become instruments, prints and bars. Trade times are tape time in a
+simulator. Written from the venue's documentation and recorded messages.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -25,12 +24,21 @@ from cryptoquantix.core.instrument import (
     Venue,
 )
 from cryptoquantix.core.market import Bar
+from cryptoquantix.venues.dialect import (
+    ROWS_PER_PAGE,
+    Request,
+    TradePage,
+    WireTrade,
+)
 
 KLINES_MAX: Final = 1_500
 _log = logging.getLogger(__name__)
 _VENUE: Final = Venue.BINANCE.value
 _INFO: Final = "exchangeInfo"
 _BARS: Final = "klines"
+_PRINTS: Final = "aggTrades"
+_CLOCK: Final = "time"
+_TRADES: Final = "/fapi/v1/aggTrades"
 _PERPETUAL_DELIVERY_MS: Final = 4_133_404_800_000
 _INTERVALS: Final = {
     60: "1m",
@@ -46,74 +54,6 @@ _INTERVALS: Final = {
     43_200: "12h",
     86_400: "1d",
 }
-
-
-class AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
-    """One trade print: fills of one aggressor at one price."""
-
-    E: int
-    s: str
-    a: int
-    p: str
-    q: str
-    T: int
-    m: bool
-
-
-class BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
-    """Best bid (``b``, size ``B``) and ask (``a``, size ``A``)."""
-
-    E: int
-    T: int
-    s: str
-    b: str
-    B: str
-    a: str
-    A: str
-
-
-MarketEvent = AggTrade | BookTicker
-
-
-class Acknowledgement(msgspec.Struct):
-    """The answer to a request: ``result`` null, or an ``error``."""
-
-    id: int | str | None
-    result: Any = None
-    error: Any = None
-
-
-class Envelope(msgspec.Struct):
-    """A combined stream's wrapping of an event."""
-
-    stream: str
-    data: msgspec.Raw
-
-
-def market_url(ws: str) -> str:
-    """Return where trades are streamed, below the base address ``ws``."""
-    return f"{ws.rstrip('/')}/market/ws"
-
-
-def public_url(ws: str) -> str:
-    """Return where best quotes are streamed, below the base address ``ws``."""
-    return f"{ws.rstrip('/')}/public/ws"
-
-
-def trade_stream(symbol: str) -> str:
-    """Return the name of a symbol's stream of trades."""
-    return f"{symbol.lower()}@aggTrade"
-
-
-def quote_stream(symbol: str) -> str:
-    """Return the name of a symbol's stream of best quotes."""
-    return f"{symbol.lower()}@bookTicker"
-
-
-def subscribe_message(streams: Sequence[str], request_id: int) -> bytes:
-    """Return the request that subscribes to ``streams``."""
-    message = {"method": "SUBSCRIBE", "params": list(streams), "id": request_id}
-    return msgspec.json.encode(message)
 
 
 def interval_name(bar_seconds: int) -> str:
@@ -243,28 +183,96 @@ def _bar(row: Sequence[int | str], interval_ns: int) -> Bar:
     )
 
 
-def select(
-    known: dict[str, Instrument], wanted: Iterable[InstrumentId]
-) -> dict[str, Instrument]:
-    """
-    Return the instruments ``wanted``, by symbol.
+class BinanceRest:
+    """The venue's public interface; a budget of 1 200 weight a minute is half of it."""
 
-    Raises
-    ------
-    SettingsError
-        If one is not traded at the venue, or is not of the kind its name says.
-    """
-    found: dict[str, Instrument] = {}
-    for id_ in wanted:
-        instrument = known.get(id_.symbol)
-        if instrument is None:
-            msg = f"{id_} is not traded at {_VENUE} ({len(known)} instruments are)"
-            raise SettingsError(msg)
-        if instrument.id != id_:
-            msg = f"{id_} is traded at {_VENUE} as {instrument.id}, not as named"
-            raise SettingsError(msg)
-        found[id_.symbol] = instrument
-    return found
+    venue = Venue.BINANCE
+    is_dense = True
+    weight_per_second = 20.0
+    weight_burst = 600.0
+
+    def instruments(self, cursor: str) -> Request:
+        """Return the request for all instruments."""
+        del cursor
+        return Request("/fapi/v1/exchangeInfo", {})
+
+    def parse_instruments(self, data: bytes) -> tuple[dict[str, Instrument], str]:
+        """Return what trades, by symbol; there is one page."""
+        return parse_instruments(data), ""
+
+    def interval_name(self, bar_seconds: int) -> str:
+        """Return the venue's name of a bar length."""
+        return interval_name(bar_seconds)
+
+    def bars_max(self) -> int:
+        """Return how many bars a page has at most."""
+        return KLINES_MAX
+
+    def bars(
+        self, instrument: str, interval: str, span_ns: tuple[int, int], count: int
+    ) -> Request:
+        """Return the request for the last ``count`` bars that open within a span."""
+        query = {
+            "symbol": instrument,
+            "interval": interval,
+            "endTime": str(span_ns[1] // NS_PER_MS - 1),
+            "limit": str(count),
+        }
+        weight = 10 if count > 1_000 else 5 if count >= 500 else 2
+        return Request("/fapi/v1/klines", query, weight)
+
+    def parse_bars(self, data: bytes, symbol: str, interval_ns: int) -> list[Bar]:
+        """Return bars, oldest first, the open one included."""
+        del symbol
+        return parse_klines(data, interval_ns)
+
+    def newest_trades(self, symbol: str) -> Request:
+        """Return the request for the newest print."""
+        return Request(_TRADES, {"symbol": symbol, "limit": "1"}, 20)
+
+    def trades(self, symbol: str, after_id: int, before_id: int) -> Request:
+        """Return the request for prints after an id."""
+        count = min(ROWS_PER_PAGE, before_id - after_id - 1)
+        query = {"symbol": symbol, "fromId": str(after_id + 1), "limit": str(count)}
+        return Request(_TRADES, query, 20)
+
+    def parse_trades(self, data: bytes) -> TradePage:
+        """Return the prints of an answer."""
+        try:
+            rows = _AGG_TRADES.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _unreadable(_PRINTS, str(error)) from None
+        trades = [
+            WireTrade(row.T * NS_PER_MS, row.p, row.q, row.m, row.a) for row in rows
+        ]
+        return TradePage(trades, len(rows) >= ROWS_PER_PAGE)
+
+    def time(self) -> Request:
+        """Return the request for the venue's clock."""
+        return Request("/fapi/v1/time", {})
+
+    def parse_time(self, data: bytes) -> int:
+        """Return the venue's time in ns."""
+        try:
+            return _TIME.decode(data).serverTime * NS_PER_MS
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _unreadable(_CLOCK, str(error)) from None
+
+
+class _AggTradeRow(msgspec.Struct, gc=False):
+    a: int
+    p: str
+    q: str
+    T: int
+    m: bool
+
+
+class _Time(msgspec.Struct):
+    serverTime: int  # noqa: N815 - the venue's spelling
+
+
+_AGG_TRADES: Final = msgspec.json.Decoder(list[_AggTradeRow])
+_TIME: Final = msgspec.json.Decoder(_Time)
 
 
 def _unreadable(request: str, reason: str) -> VenueError:

@@ -1,48 +1,65 @@
 """
 Market-data messages to ticks and quotes; it holds no socket and publishes nothing.
 
-The hot path of a feed: typed decoding straight from the frame's memory, decimal text
-to whole ticks and lots, and the trade ids watched for what is missing. A trade id
-that jumps is a gap: counted and reported, never hidden; one that was seen is dropped.
+The venue-neutral part of a feed's hot path: what has arrived is handed on once per
+turn of the event loop, and the trade ids are watched for what is missing. After a jump
+newer prints are held back until the missing ones were fetched or given up, so that
+what is handed on is in the venue's order. How a frame is read is the venue's own
+module's (``binance_feed`` and so on).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
-
-import msgspec
 
 from cryptoquantix.core.clock import NS_PER_MS, Clock
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.market import BestQuote
-from cryptoquantix.venues.binance import (
-    Acknowledgement,
-    AggTrade,
-    BookTicker,
-    Envelope,
-    MarketEvent,
-)
+from cryptoquantix.venues.dialect import Answer, Reply, WireTrade
 from cryptoquantix.venues.steps import StepReader
 
 BATCH_MAX: Final = 512
+HELD_MAX: Final = 100_000
+NO_ID: Final = -2  # no print may be handed on as it comes
+# A venue that repeats itself does so for a moment; one that numbers anew starts low.
+FAR: Final = 512
+_MANY: Final = 64
 
 type TickTuple = tuple[int, int, int, bool, int]
 
-_EVENT: Final = msgspec.json.Decoder(MarketEvent)
-_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
-_ACKNOWLEDGEMENT: Final = msgspec.json.Decoder(Acknowledgement)
 _log = logging.getLogger(__name__)
+
+
+class Mark:
+    """Mark and index price and funding of one instrument, as last told, as text."""
+
+    __slots__ = ("funding_rate", "index", "mark", "next_funding_ns", "time_ns")
+
+    def __init__(self) -> None:
+        self.mark = ""
+        self.index = ""
+        self.funding_rate = ""
+        self.next_funding_ns = 0
+        self.time_ns = 0
 
 
 class FeedSink(Protocol):
     """Takes what a feed decodes, without waiting."""
 
     def put_ticks(
-        self, instrument: Instrument, ticks: list[TickTuple], receipt_time_ns: int
+        self,
+        instrument: Instrument,
+        ticks: list[TickTuple],
+        receipt_time_ns: int,
+        follows: int,
     ) -> None:
-        """Take prints in the order of arrival; the list is the sink's to keep."""
+        """
+        Take prints in the venue's order; the list is the sink's to keep.
+
+        ``follows`` is the id of the print before the first, -1 where that is unknown.
+        """
         ...
 
     def put_quote(
@@ -50,6 +67,31 @@ class FeedSink(Protocol):
     ) -> None:
         """Take the newest best quote."""
         ...
+
+    def put_mark(
+        self, instrument: Instrument, mark: Mark, receipt_time_ns: int
+    ) -> None:
+        """Take the newest mark price and funding; the object stays the feed's."""
+        ...
+
+
+class Gap:
+    """
+    Missing prints of one stream: those after ``after_id`` and before ``before_id``.
+
+    ``missing`` is None while the gap is open, then how many were not to be had: 0
+    where all were, -1 where the ids do not tell. ``is_start`` where nothing came
+    before: only the first print's own match is to be read whole.
+    """
+
+    __slots__ = ("after_id", "before_id", "from_ns", "is_start", "missing", "until_ns")
+
+    def __init__(self, after_id: int, before_id: int, span_ns: tuple[int, int]) -> None:
+        self.is_start = False
+        self.after_id = after_id
+        self.before_id = before_id
+        self.from_ns, self.until_ns = span_ns
+        self.missing: int | None = None
 
 
 class InstrumentStream:
@@ -62,82 +104,107 @@ class InstrumentStream:
         # The readers' memories, one look-up away: most texts were seen before.
         self.known_prices = self.prices.known
         self.known_sizes = self.sizes.known
-        self.trade_id = -1
-        self.trade_id_before = -1  # the last one of the session before
+        # The id that leaves nothing out; 0 before the first print. Negative where no
+        # print may be handed on as it comes: then ``last_id`` is the last one that was.
+        self.next_id = 0
+        self.last_id = -1
+        self.follows = -1  # the last print handed on, before ``ticks``
+        self.held: dict[int, TickTuple] | None = None
+        self.gap: Gap | None = None
+        self.session_floor = 0  # ``next_id`` when the session began
+        self.sequence = -1  # Bybit: of the last print,
+        self.sequence_index = 0  # and how many of that sequence came before it
         self.venue_time_ns = 0
         self.trade_monotonic_ns = -1
         self.quote_monotonic_ns = -1
+        self.is_trade_proven = False
+        self.is_quote_proven = False
         self.trades = 0
         self.gaps = 0
         self.trades_missing = 0
+        self.backfilled = 0
         self.duplicates = 0
+        self.duplicate_run = (0, 0)  # ``next_id`` and how many duplicates since it
         self.ticks: list[TickTuple] = []
         self.quote: BestQuote | None = None
+        self.mark = Mark()
+        self.has_mark = False
 
-    def begin_session(self) -> None:
-        """Forget nothing, but expect that a new socket may start anywhere."""
-        if self.trade_id >= 0:
-            self.trade_id_before = self.trade_id
-            self.trade_id = -1
+    @property
+    def trade_id(self) -> int:
+        """The last print handed on or about to be, -1 before the first."""
+        return self.next_id - 1 if self.next_id >= 0 else self.last_id
 
-    def accepts(self, trade_id: int) -> bool:
+    def resume(self, trade_id: int) -> None:
+        """Go on after a print that a feed before this one has handed on."""
+        self.next_id = self.session_floor = trade_id + 1
+        self.follows = trade_id
+
+    def wanted(self) -> tuple[int, int] | None:
+        """Return between which ids prints are missing next, None where none are."""
+        if self.gap is None or self.held is None:
+            return None
+        return self.last_id, self.gap.before_id
+
+    def wire_tick(self, trade: WireTrade) -> TickTuple:
         """
-        Return whether a print that does not follow the last one is to be used.
+        Return a print in ticks and lots.
 
-        A jump forward is a gap; an id not above the last is a duplicate. The first of
-        a session may also be lower than the last of the session before: then the
-        venue numbers anew, which is a gap of unknown size.
+        Raises
+        ------
+        ValueError
+            If its price or size is no whole number of steps.
         """
-        is_first = self.trade_id < 0
-        last = self.trade_id_before if is_first else self.trade_id
-        if last < 0 or trade_id == last + 1:
-            return True
-        if trade_id <= last and not is_first:
-            self.duplicates += 1
-            return False
-        missing = max(0, trade_id - last - 1)
-        self.gaps += 1
-        self.trades_missing += missing
-        _log.warning(
-            "gap in trade ids",
-            extra={
-                "instrument": str(self.instrument.id),
-                "trade_id_last": last,
-                "trade_id_found": trade_id,
-                "missing": missing,
-            },
+        return (
+            trade.time_ns,
+            self.prices.read(trade.price),
+            self.sizes.read(trade.size),
+            trade.is_buyer_maker,
+            trade.trade_id,
         )
-        return True
 
 
 class FeedDecoder:
     """
-    Decodes the frames of a venue's market-data sockets and hands them on per turn.
+    What the sockets of one feed share: its streams, turns and gaps.
 
-    One for all sockets of a feed. The owner calls :meth:`flush` once per turn of the
-    event loop in which ``has_pending`` became True; a full batch flushes by itself.
-    A frame that cannot be read is counted in ``refused``, logged and dropped: no
-    frame raises.
+    A venue's subclass adds ``decode`` (of the sockets that carry trades) and
+    ``decode_quotes`` (of the others). The owner calls :meth:`flush` once per turn of
+    the event loop in which ``has_pending`` became True; a full batch flushes by
+    itself. A frame that cannot be read is counted in ``refused``, logged and dropped:
+    no frame raises.
 
     Parameters
     ----------
     instruments : iterable of Instrument
         Those to decode; events of others are refused.
     sink : FeedSink
-        Where ticks and quotes go.
+        Where ticks, quotes and marks go.
     clock : Clock
         For receive times, read once per turn, when its first message was decoded.
+    on_gap : callable, optional
+        Told of a stream whose prints are held from now on, and why; it must see to
+        it that :meth:`splice` or :meth:`give_up` is called. Without it nothing is
+        held: what is missing is given up at once.
     """
 
+    is_dense = True
+
     def __init__(
-        self, instruments: Iterable[Instrument], sink: FeedSink, clock: Clock
+        self,
+        instruments: Iterable[Instrument],
+        sink: FeedSink,
+        clock: Clock,
+        on_gap: Callable[[InstrumentStream, Gap], None] | None = None,
     ) -> None:
         self.streams = {one.id.symbol: InstrumentStream(one) for one in instruments}
         self.refused = 0
         self.latency_ns = 0
         self.has_pending = False
+        self.on_gap = on_gap
         self._sink = sink
         self._clock = clock
+        self._pending: list[InstrumentStream] = []
         self._receipt_time_ns = 0
         self._receipt_monotonic_ns = 0
 
@@ -146,94 +213,264 @@ class FeedDecoder:
         """Jumps in trade ids since the start, over all instruments."""
         return sum(stream.gaps for stream in self.streams.values())
 
-    def decode(self, payload: bytes | memoryview) -> Acknowledgement | None:
-        """Take one text frame; return it if it is the answer to a request."""
-        try:
-            event = _EVENT.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return self._decode_other(payload)
-        self._take(event, payload)
-        return None
+    def decode(self, payload: bytes | memoryview) -> Answer | Reply | None:
+        """Take one text frame of a socket that carries trades."""
+        raise NotImplementedError
 
-    def begin_session(self, symbols: Iterable[str]) -> None:
-        """Say that the trades of ``symbols`` come from a new socket from now on."""
-        for symbol in symbols:
-            self.streams[symbol].begin_session()
+    def decode_quotes(self, payload: bytes | memoryview) -> Answer | Reply | None:
+        """Take one text frame of a socket that carries quotes or marks."""
+        raise NotImplementedError
+
+    def begin_session(
+        self, trade_symbols: Iterable[str], quote_symbols: Iterable[str] = ()
+    ) -> None:
+        """Say that trades or quotes of symbols come from a new socket from now on."""
+        for symbol in trade_symbols:
+            stream = self.streams[symbol]
+            stream.is_trade_proven = False
+            stream.session_floor = stream.next_id
+            stream.sequence, stream.sequence_index = -1, 0
+            if not self.is_dense:
+                self._doubt(stream)
+        for symbol in quote_symbols:
+            self.streams[symbol].is_quote_proven = False
 
     def flush(self) -> None:
         """Hand on everything decoded since the last flush."""
         self.has_pending = False
         receipt_time_ns = self._receipt_time_ns
-        for stream in self.streams.values():
+        pending, self._pending = self._pending, []
+        for stream in pending:
             if stream.ticks:
-                ticks, stream.ticks = stream.ticks, []
-                stream.trades += len(ticks)
-                stream.venue_time_ns = ticks[-1][0]
-                stream.trade_monotonic_ns = self._receipt_monotonic_ns
-                self._sink.put_ticks(stream.instrument, ticks, receipt_time_ns)
+                self._hand_on(stream)
             if stream.quote is not None:
                 quote, stream.quote = stream.quote, None
                 self._sink.put_quote(stream.instrument, quote, receipt_time_ns)
+            if stream.has_mark:
+                stream.has_mark = False
+                self._sink.put_mark(stream.instrument, stream.mark, receipt_time_ns)
 
-    def _take(self, event: MarketEvent, payload: bytes | memoryview) -> None:
-        stream = self.streams.get(event.s)
-        if stream is None:
-            self._refuse(payload, f"{event.s} was not subscribed to")
+    def splice(self, stream: InstrumentStream, trades: Iterable[TickTuple]) -> bool:
+        """
+        Put fetched prints before the held ones; return whether none is missing now.
+
+        Where ids leave numbers out, ``trades`` must overlap with the last print handed
+        on and with the first one held.
+        """
+        assert stream.held is not None, "spliced only while prints are held"
+        self._stamp()
+        last = stream.last_id
+        fetched = {tick[4]: tick for tick in trades if tick[4] > last}
+        stream.backfilled += len(fetched.keys() - stream.held.keys())
+        stream.held |= fetched
+        if not self.is_dense:
+            self._release(stream, 0)
+            return True
+        return self._drain(stream)
+
+    def catch_up(self, stream: InstrumentStream, newest_id: int) -> None:
+        """Say that the venue's newest print is ``newest_id``, which never came."""
+        if stream.held is not None or not -1 < stream.trade_id < newest_id:
             return
-        if not self.has_pending:
-            self._begin_turn(event.E)
-        try:
-            if type(event) is AggTrade:
-                self._take_trade(stream, event)
-            else:
-                self._take_quote(stream, event)  # type: ignore[arg-type]
-        except ValueError as error:
-            self._refuse(payload, str(error))
+        self._stamp()
+        at_ns = stream.venue_time_ns
+        self._begin_gap(stream, Gap(stream.trade_id, newest_id + 1, (at_ns, at_ns)))
+
+    def give_up(self, stream: InstrumentStream) -> None:
+        """Hand on what is held, without what is missing."""
+        assert stream.held is not None, "given up only while prints are held"
+        self._stamp()
+        if not self.is_dense:
+            stream.follows = -1
+            self._release(stream, -1)
+            return
+        missing = 0
+        while stream.held:
+            first = min(stream.held)
+            missing += first - stream.last_id - 1
+            stream.last_id = stream.follows = first - 1
+            self._drain(stream, missing)
+        stream.trades_missing += missing
+
+    # What the venues' decoders call.
 
     def _begin_turn(self, event_time_ms: int) -> None:
         self.has_pending = True
-        self._receipt_time_ns = self._clock.time_ns()
-        self._receipt_monotonic_ns = self._clock.monotonic_ns()
+        self._stamp()
         self.latency_ns = self._receipt_time_ns - event_time_ms * NS_PER_MS
 
-    def _take_trade(self, stream: InstrumentStream, event: AggTrade) -> None:
-        price = stream.known_prices.get(event.p)
-        if price is None:
-            price = stream.prices.read(event.p)
-        size = stream.known_sizes.get(event.q)
-        if size is None:
-            size = stream.sizes.read(event.q)
-        trade_id = event.a
-        if trade_id != stream.trade_id + 1 and not stream.accepts(trade_id):
-            return
-        stream.trade_id = trade_id
-        ticks = stream.ticks
-        ticks.append((event.T * NS_PER_MS, price, size, event.m, trade_id))
-        if len(ticks) >= BATCH_MAX:
-            self.flush()
+    def _stamp(self) -> None:
+        self._receipt_time_ns = self._clock.time_ns()
+        self._receipt_monotonic_ns = self._clock.monotonic_ns()
 
-    def _take_quote(self, stream: InstrumentStream, event: BookTicker) -> None:
-        stream.quote = BestQuote(
-            event.T * NS_PER_MS,
-            stream.prices.read(event.b),
-            stream.sizes.read(event.B),
-            stream.prices.read(event.a),
-            stream.sizes.read(event.A),
-        )
-        stream.quote_monotonic_ns = self._receipt_monotonic_ns
-
-    def _decode_other(self, payload: bytes | memoryview) -> Acknowledgement | None:
-        try:
-            return _ACKNOWLEDGEMENT.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-        try:
-            event = _EVENT.decode(_ENVELOPE.decode(payload).data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._refuse(payload, str(error))
+    def _take_odd(self, stream: InstrumentStream, tick: TickTuple) -> None:
+        """Take a print that does not follow the last one, of ids without holes."""
+        trade_id, next_id = tick[4], stream.next_id
+        if stream.held is not None:
+            self._hold(stream, tick)
+        elif not next_id:  # the first of all
+            stream.follows = trade_id - 1
+            self._append(stream, tick)
+        elif trade_id > next_id:
+            self._open_gap(stream, tick, tick[4])
+        elif self._is_renumbered(stream, trade_id):
+            self._renumber(stream, trade_id)
+            self._append(stream, tick)
         else:
-            self._take(event, payload)
-        return None
+            stream.duplicates += 1
+
+    def _append(self, stream: InstrumentStream, tick: TickTuple) -> None:
+        stream.next_id = tick[4] + 1
+        stream.ticks.append(tick)
+        self._pending.append(stream)
+
+    def _open_gap(
+        self,
+        stream: InstrumentStream,
+        tick: TickTuple,
+        before_id: int,
+        *,
+        is_start: bool = False,
+    ) -> None:
+        """Hold ``tick`` and what comes after it, until what is missing was fetched."""
+        span_ns = (stream.venue_time_ns, tick[0])
+        gap = Gap(stream.trade_id, before_id, span_ns)
+        gap.is_start = is_start
+        self._begin_gap(stream, gap, tick)
+
+    def _begin_gap(
+        self, stream: InstrumentStream, gap: Gap, tick: TickTuple | None = None
+    ) -> None:
+        self._hand_on(stream)
+        stream.last_id, stream.next_id = gap.after_id, NO_ID
+        stream.held = {} if tick is None else {tick[4]: tick}
+        stream.gap = gap
+        if self.is_dense:
+            stream.gaps += 1
+            _log.warning(
+                "gap in trade ids",
+                extra={
+                    "instrument": str(stream.instrument.id),
+                    "trade_id_last": gap.after_id,
+                    "trade_id_found": gap.before_id,
+                    "missing": gap.before_id - gap.after_id - 1,
+                },
+            )
+        if self.on_gap is None:
+            self.give_up(stream)
+        else:
+            self.on_gap(stream, gap)
+
+    def _hold(self, stream: InstrumentStream, tick: TickTuple) -> None:
+        held = stream.held
+        assert held is not None, "held"
+        if tick[4] <= stream.last_id or tick[4] in held:
+            stream.duplicates += 1
+            return
+        held[tick[4]] = tick
+        if len(held) > HELD_MAX:
+            self.give_up(stream)
+        elif self.is_dense and tick[4] == stream.last_id + 1:
+            self._drain(stream)
+
+    def _drain(self, stream: InstrumentStream, missing: int = 0) -> bool:
+        """Let go of held prints up to the next missing one; whether there is none."""
+        held = stream.held
+        assert held is not None, "held"
+        next_id = stream.last_id + 1
+        while (tick := held.pop(next_id, None)) is not None:
+            stream.ticks.append(tick)
+            next_id += 1
+            if len(stream.ticks) >= BATCH_MAX:
+                self._hand_on(stream)
+        self._hand_on(stream)
+        stream.last_id = next_id - 1
+        if held:
+            if stream.gap is not None:
+                stream.gap.before_id = min(held)
+            return False
+        self._close_gap(stream, next_id, missing)
+        return True
+
+    def _release(self, stream: InstrumentStream, missing: int) -> None:
+        """Let go of all held prints in the order of their ids, and go on live."""
+        held = stream.held
+        assert held is not None, "held"
+        for trade_id in sorted(held):
+            stream.ticks.append(held[trade_id])
+            if len(stream.ticks) >= BATCH_MAX:
+                self._hand_on(stream)
+        self._hand_on(stream)
+        if missing:
+            stream.gaps += 1
+        self._close_gap(stream, max(held, default=stream.last_id) + 1, missing)
+
+    def _close_gap(self, stream: InstrumentStream, next_id: int, missing: int) -> None:
+        stream.held, stream.next_id = None, next_id
+        gap, stream.gap = stream.gap, None
+        if gap is not None:
+            gap.missing = missing
+
+    def _doubt(self, stream: InstrumentStream) -> None:
+        """
+        Take the next print for the first after a gap, of ids that leave numbers out.
+
+        What was held is fetched with the rest: prints may be missing behind it.
+        """
+        self._hand_on(stream)
+        stream.last_id, stream.next_id = stream.trade_id, NO_ID
+        if stream.held is not None:
+            stream.held.clear()
+            assert stream.gap is not None, "prints are held because of a gap"
+            stream.gap.before_id = -1
+
+    def _is_renumbered(self, stream: InstrumentStream, trade_id: int) -> bool:
+        """
+        Return whether the venue numbers anew, rather than repeats itself.
+
+        Only at the start of a session: far below the last id, or many low ids in a row.
+        """
+        next_id = stream.next_id
+        if next_id != stream.session_floor:
+            return False
+        at, count = stream.duplicate_run
+        stream.duplicate_run = next_id, (count if at == next_id else 0) + 1
+        return next_id - trade_id > FAR or stream.duplicate_run[1] > _MANY
+
+    def _renumber(self, stream: InstrumentStream, trade_id: int) -> None:
+        """Begin anew: the venue's ids do not go on from those before."""
+        self._hand_on(stream)
+        stream.gaps += 1
+        stream.follows = -1
+        _log.warning(
+            "trade ids begin anew",
+            extra={
+                "instrument": str(stream.instrument.id),
+                "trade_id_last": stream.next_id - 1,
+                "trade_id_found": trade_id,
+            },
+        )
+
+    def _hand_on(self, stream: InstrumentStream) -> None:
+        if not stream.ticks:
+            return
+        ticks, stream.ticks = stream.ticks, []
+        follows, stream.follows = stream.follows, ticks[-1][4]
+        stream.trades += len(ticks)
+        stream.venue_time_ns = ticks[-1][0]
+        stream.trade_monotonic_ns = self._receipt_monotonic_ns
+        stream.is_trade_proven = True
+        self._sink.put_ticks(stream.instrument, ticks, self._receipt_time_ns, follows)
+
+    def _take_quote(self, stream: InstrumentStream, quote: BestQuote) -> None:
+        stream.quote = quote
+        self._pending.append(stream)
+        stream.quote_monotonic_ns = self._receipt_monotonic_ns
+        stream.is_quote_proven = True
+
+    def _take_mark(self, stream: InstrumentStream) -> None:
+        stream.has_mark = True
+        self._pending.append(stream)
 
     def _refuse(self, payload: bytes | memoryview, reason: str) -> None:
         self.refused += 1

@@ -1,5 +1,5 @@
 """
-A venue's public REST answers: instruments and bars; no keys, no orders, no retries.
+A venue's public REST answers: instruments, bars, prints; no keys, orders or retries.
 
 Requests are paced to half of what the venue allows an address (its limits count per
 address, and the other half is for those who act), none is made while the venue limits
@@ -13,37 +13,44 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-import msgspec
 
-from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import RateLimited, VenueError, VenueUnavailable
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.market import Bar
-from cryptoquantix.venues import binance
+from cryptoquantix.venues.dialect import MATCH_IDS, Request, WireTrade
+from cryptoquantix.venues.markets import REST
 
 _REQUEST_SECONDS: Final = 10.0
 _ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
-# The venue allows an address 2400 weight a minute; half of it is 20 a second.
-_WEIGHT_PER_SECOND: Final = 20.0
-_WEIGHT_BURST: Final = 600.0
 _PAGES_MAX: Final = 2_000
+_INSTRUMENT_PAGES_MAX: Final = 20
+_LIMIT_STATUSES: Final = frozenset({418, 429})
 
 
 class MarketRest:
     """
-    Binance USD-M's public REST interface at ``base_url``.
+    A venue's public REST interface at ``base_url``.
 
     An asynchronous context manager; leaving it closes the connections.
     """
 
-    def __init__(self, base_url: str, clock: Clock) -> None:
-        self.venue = Venue.BINANCE
+    def __init__(
+        self, base_url: str, clock: Clock, venue: Venue = Venue.BINANCE
+    ) -> None:
+        self.venue = venue
+        self._dialect = REST[venue]
         self._base_url = base_url.rstrip("/")
         self._clock = clock
-        self._budget = _WEIGHT_BURST
+        self._budget = self._dialect.weight_burst
         self._budget_monotonic_ns = clock.monotonic_ns()
         self._closed_until_ns = self._budget_monotonic_ns
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the venue's trade ids leave no number out."""
+        return self._dialect.is_dense
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
@@ -70,7 +77,15 @@ class MarketRest:
         VenueError
             Of the kind that says whether to try again.
         """
-        return binance.parse_instruments(await self._get("/fapi/v1/exchangeInfo", {}))
+        found: dict[str, Instrument] = {}
+        cursor = ""
+        for _ in range(_INSTRUMENT_PAGES_MAX):
+            data = await self._get(self._dialect.instruments(cursor))
+            page, cursor = self._dialect.parse_instruments(data)
+            found |= page
+            if not cursor:
+                break
+        return found
 
     async def newest_trade_id(self, symbol: str) -> int:
         """
@@ -81,14 +96,46 @@ class MarketRest:
         VenueError
             Of the kind that says whether to try again.
         """
-        query = {"symbol": symbol, "limit": "1"}
-        data = await self._get("/fapi/v1/aggTrades", query, weight=20)
-        try:
-            rows = msgspec.json.decode(data, type=list[_TradeId])
-        except msgspec.MsgspecError as error:
-            msg = f"{self.venue.value} answered aggTrades in an unknown shape: {error}"
-            raise VenueError(msg, venue=self.venue.value, request="aggTrades") from None
-        return rows[-1].a if rows else -1
+        data = await self._get(self._dialect.newest_trades(symbol))
+        trades = self._dialect.parse_trades(data).trades
+        return trades[-1].trade_id if trades else -1
+
+    async def trades(
+        self, symbol: str, after_id: int, before_id: int
+    ) -> tuple[list[WireTrade], bool]:
+        """
+        Return one page of the prints after ``after_id``, in order, and whether to use.
+
+        Where ids leave no number out, a page begins at the lower end and may not reach
+        the upper one: ask again from its last id. It is of use if it begins right
+        after ``after_id``. Elsewhere the venue's newest prints are all there are (some
+        of them at or after ``before_id``): of use if they overlap with both ends.
+
+        Raises
+        ------
+        VenueError
+            Of the kind that says whether to try again.
+        """
+        request = self._dialect.trades(symbol, after_id, before_id)
+        page = self._dialect.parse_trades(await self._get(request))
+        after = [trade for trade in page.trades if trade.trade_id > after_id]
+        if self.is_dense:
+            found = [trade for trade in after if trade.trade_id < before_id]
+            return found, bool(found) and found[0].trade_id == after_id + 1
+        reaches_back = not page.has_more or len(after) < len(page.trades)
+        reaches_on = bool(after) and after[-1].trade_id >= before_id - MATCH_IDS
+        return after, reaches_back and reaches_on
+
+    async def server_time_ns(self) -> int:
+        """
+        Return the venue's clock as it answered, at its own resolution.
+
+        Raises
+        ------
+        VenueError
+            Of the kind that says whether to try again.
+        """
+        return self._dialect.parse_time(await self._get(self._dialect.time()))
 
     async def bars(
         self, symbol: str, bar_seconds: int, start_ns: int, end_ns: int
@@ -117,15 +164,18 @@ class MarketRest:
         VenueError
             Of the kind that says whether to try again.
         """
-        interval = binance.interval_name(bar_seconds)
+        interval = self._dialect.interval_name(bar_seconds)
         interval_ns = bar_seconds * NS_PER_SECOND
         pages: list[list[Bar]] = []
         until_ns = end_ns
         for _ in range(_PAGES_MAX):
             if until_ns <= start_ns:
                 break
-            wanted = min(binance.KLINES_MAX, (until_ns - start_ns) // interval_ns)
-            page = await self._page(symbol, interval, interval_ns, until_ns, wanted)
+            wanted = min(self._dialect.bars_max(), (until_ns - start_ns) // interval_ns)
+            span_ns = until_ns - wanted * interval_ns, until_ns
+            request = self._dialect.bars(symbol, interval, span_ns, wanted)
+            data = await self._get(request)
+            page = self._dialect.parse_bars(data, symbol, interval_ns)
             page = [bar for bar in page if bar.close_time_ns <= until_ns]
             if not page:
                 break
@@ -133,26 +183,14 @@ class MarketRest:
             until_ns = page[0].open_time_ns
         return [bar for page in reversed(pages) for bar in page]
 
-    async def _page(  # noqa: PLR0917 - one request's parameters
-        self, symbol: str, interval: str, interval_ns: int, until_ns: int, count: int
-    ) -> list[Bar]:
-        query = {
-            "symbol": symbol,
-            "interval": interval,
-            "endTime": str(until_ns // NS_PER_MS - 1),
-            "limit": str(count),
-        }
-        weight = 10 if count > 1_000 else 5 if count >= 500 else 2
-        data = await self._get("/fapi/v1/klines", query, weight=weight)
-        return binance.parse_klines(data, interval_ns)
-
-    async def _get(self, path: str, query: dict[str, str], *, weight: int = 1) -> bytes:
+    async def _get(self, request: Request) -> bytes:
         assert self._session is not None, "used inside `async with`"
-        await self._pace(weight)
+        path = request.path
+        await self._pace(request.weight)
         self._heed_limit(path)
         url = self._base_url + path
         try:
-            async with self._session.get(url, params=query) as answer:
+            async with self._session.get(url, params=request.query) as answer:
                 body = await answer.content.read(_ANSWER_BYTES_MAX)
                 while not answer.content.at_eof() and len(body) < _ANSWER_BYTES_MAX:
                     body += await answer.content.read(_ANSWER_BYTES_MAX - len(body))
@@ -169,7 +207,8 @@ class MarketRest:
         venue = self.venue.value
         text = body[:200].decode(errors="replace")
         msg = f"{venue} refused {path} with HTTP {status}: {text}"
-        if status in {418, 429}:
+        # Bybit says 403 to an address that asks too often, the others 429 and 418.
+        if status in _LIMIT_STATUSES or (self.venue is Venue.BYBIT and status == 403):
             delay_ns = (int(after) if after.isdigit() else 60) * NS_PER_SECOND
             until_ns = self._clock.monotonic_ns() + delay_ns
             self._closed_until_ns = max(self._closed_until_ns, until_ns)
@@ -197,11 +236,8 @@ class MarketRest:
         now_ns = self._clock.monotonic_ns()
         passed = (now_ns - self._budget_monotonic_ns) / NS_PER_SECOND
         self._budget_monotonic_ns = now_ns
-        refilled = self._budget + passed * _WEIGHT_PER_SECOND
-        self._budget = min(_WEIGHT_BURST, refilled) - weight
+        per_second = self._dialect.weight_per_second
+        refilled = self._budget + passed * per_second
+        self._budget = min(self._dialect.weight_burst, refilled) - weight
         if self._budget < 0:
-            await asyncio.sleep(-self._budget / _WEIGHT_PER_SECOND)
-
-
-class _TradeId(msgspec.Struct):
-    a: int
+            await asyncio.sleep(-self._budget / per_second)

@@ -1,4 +1,4 @@
-"""Decimal text to whole steps on the way of a tick; it rounds nothing, no floats."""
+"""Decimals on the wire to whole steps, on the way of a tick; it rounds nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ class StepReader:
     may look into ``known`` before it calls :meth:`read`. Fewer steps than ``lowest``
     are refused: one print at a price of 0 would stay in a strategy's averages.
 
+    A venue that writes JSON numbers instead of text is read by the shortest decimal
+    that gives the same double, which is what it wrote (up to 15 digits).
+
     Examples
     --------
     >>> StepReader(Decimal("0.10")).read("7.6000")
@@ -32,9 +35,9 @@ class StepReader:
         self._places = _places(step)
         # One step is this many units of 10 ** -places.
         self._units: int = numerator * int(10**self._places) // denominator
-        self.known: dict[str, int] = {}
+        self.known: dict[str | float, int] = {}
 
-    def read(self, text: str) -> int:
+    def read(self, text: str | float) -> int:
         """
         Return how many steps ``text`` is, exactly.
 
@@ -46,7 +49,7 @@ class StepReader:
         found = self.known.get(text)
         if found is not None:
             return found
-        steps = self._parse(text)
+        steps = self._parse(text if isinstance(text, str) else repr(text))
         if steps < self._lowest:
             msg = f"expected at least {self._lowest} × {self.step}, found {text}"
             raise ValueError(msg)
