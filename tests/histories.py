@@ -34,7 +34,7 @@ def make(opened, high, low, close, *, seconds=60, funding=False, start=START_NS)
         eight_hours = 8 * 3600 * NS_PER_SECOND
         charged[times[1:] % eight_hours == 0] = 1e-4
     arrays = [np.asarray(a, dtype=np.float64) for a in (opened, high, low, close)]
-    all_of = (times[:-1], times[1:], *arrays, np.ones(count), charged)
+    all_of = (times[:-1], times[1:], *arrays, np.ones(count), charged, *arrays[:1] * 2)
     for array in all_of:
         array.flags.writeable = False
     return History(*all_of)
@@ -47,7 +47,7 @@ def flat(close, **kwargs):
 
 def bars_of(history: History) -> list[Bar]:
     """The history as single bars."""
-    return [Bar(*row) for row in zip(*(a.tolist() for a in history), strict=True)]
+    return [Bar(*row) for row in zip(*(a.tolist() for a in history[:8]), strict=True)]
 
 
 def history_of(bars: list[Bar]) -> History:
@@ -55,7 +55,8 @@ def history_of(bars: list[Bar]) -> History:
     times, values = np.int64, np.float64
     kinds = (times, times, *(values,) * 6)
     columns = zip(*bars, strict=True)
-    return History(*(np.array(c, k) for c, k in zip(columns, kinds, strict=True)))
+    arrays = [np.array(c, k) for c, k in zip(columns, kinds, strict=True)]
+    return History(*arrays, fill_buy=arrays[2], fill_sell=arrays[2])
 
 
 def cut(history: History, start: int, stop: int) -> History:

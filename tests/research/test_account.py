@@ -12,11 +12,16 @@ from cryptoquantix.research.account import (
     decide,
     open_account,
     open_tally,
-    pass_bar,
 )
+from cryptoquantix.research.account import pass_bar as pass_bar_at
 
 FREE = Costs(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 COSTLY = Costs(0.001, 0.002, 0.0, 0.0, 0.0, 0.0)
+
+
+def pass_bar(account, tally, passed, costs):
+    """Pass a bar in which both sides are filled at its open."""
+    return pass_bar_at(account, tally, passed, costs, passed.open, passed.open)
 
 
 def bar(opened, close, *, high=None, low=None, funding=0.0) -> Bar:
@@ -51,6 +56,19 @@ def test_slippage_is_adverse_on_both_sides_and_fees_are_of_notional():
         assert account.equity == pytest.approx(1000 - 10 * 0.2 - fee)
         assert tally.fees == pytest.approx(fee / 1000)
         assert tally.turnover == pytest.approx(10 * price / 1000)
+
+
+def test_a_buy_and_a_sell_are_filled_each_at_its_own_price():
+    for target, price in ((1.0, 101.0), (-1.0, 99.0)):
+        account, _ = pass_bar_at(
+            entered(target, FREE),
+            open_tally(1000.0),
+            bar(100, 100),
+            FREE,
+            101.0,
+            99.0,
+        )
+        assert account.cash == pytest.approx(1000 - 10 * target * price)
 
 
 def test_a_long_pays_a_positive_funding_rate_and_a_short_receives_it():

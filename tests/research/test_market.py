@@ -7,11 +7,16 @@ import polars as pl
 import pytest
 
 from cryptoquantix.core.clock import NS_PER_SECOND
-from cryptoquantix.core.errors import CryptoquantixError, DataError, GapError
+from cryptoquantix.core.errors import (
+    CryptoquantixError,
+    DataError,
+    GapError,
+    SettingsError,
+)
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.data.layout import DatasetKey, Marker
-from cryptoquantix.data.schema import BARS, FUNDING, DatasetKind
+from cryptoquantix.data.schema import BARS, FUNDING, TICKS, DatasetKind
 from cryptoquantix.data.store import put
 from cryptoquantix.research.market import load_market
 from cryptoquantix.research.study_file import parse_study
@@ -23,7 +28,7 @@ EIGHT_HOURS_NS = 8 * 3600 * NS_PER_SECOND
 DAYS = 3
 
 
-def study_of(instrument=PERP, funding="none", **data):
+def study_of(instrument=PERP, funding="none", fills=None, **data):
     return parse_study(
         {
             "data": {
@@ -34,6 +39,7 @@ def study_of(instrument=PERP, funding="none", **data):
             },
             "strategy": {"name": "trend_breakout"},
             "walk_forward": {"train_days": 2, "test_days": 1},
+            "fills": fills or {},
         }
     )
 
@@ -71,6 +77,34 @@ def test_bars_come_as_they_are_held(catalog):
     assert not market.history.funding_rate.any()
     assert (market.source, market.generated) == ("binance archive, klines", False)
     assert (market.funding, market.gaps) == ("none", (0, 0))
+
+
+def test_orders_are_filled_at_ticks_where_the_study_asks_for_it(catalog):
+    opens = load_market(study_of(), catalog)
+    assert opens.history.fill_buy is opens.history.open
+    ask = {"model": "ticks", "latency_ms": 250}
+    with pytest.raises(DataError, match="holds no"):
+        load_market(study_of(fills=ask), catalog)
+    second_close = START_NS + 120 * NS_PER_SECOND
+    times = [second_close + ms * 1_000_000 for ms in (100, 300, 400)]
+    ticks = {
+        "time": times,
+        "trade_id": [1, 2, 3],
+        "price": [1.0, 2.0, 3.0],
+        "size": [1.0, 1.0, 1.0],
+        "is_buyer_maker": [False, True, False],
+    }
+    frame = pl.DataFrame(ticks).cast(dict(TICKS))
+    put(catalog.root, DatasetKey(DatasetKind.TICKS, PERP), frame, Marker("aggTrades"))
+    market = load_market(study_of(fills=ask), catalog)
+    assert (market.history.fill_buy[2], market.history.fill_sell[2]) == (3.0, 2.0)
+    assert market.fills_missing == 2 * (DAYS * 1440 - 1)
+
+
+@pytest.mark.parametrize("latency_ms", [-1, 60_000])
+def test_an_order_arrives_before_the_bar_it_is_filled_in_has_ended(latency_ms):
+    with pytest.raises(SettingsError, match=r"\[fills\] latency_ms must be from 0"):
+        study_of(fills={"model": "ticks", "latency_ms": latency_ms})
 
 
 def test_funding_is_charged_where_the_study_asks_for_it(catalog):

@@ -1,9 +1,9 @@
 """
 A position's arithmetic, bar by bar, as kernels; it decides no targets.
 
-Decided at a bar's close, filled at the next bar's open plus slippage. Equity is
-marked at closes. Cells and the stitched path share every line of this module: a cell
-only has no lots.
+Decided at a bar's close, filled in the next bar, at its open or at its first trades,
+plus slippage. Equity is marked at closes. Cells and the stitched path share every line
+of this module: a cell only has no lots.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Costs(NamedTuple):
     """
     What trading costs and in which steps; rates are fractions of notional.
 
-    ``slippage`` is adverse, added to the next open. A change smaller than
+    ``slippage`` is adverse, added to the fill price. A change smaller than
     ``no_trade_band`` of equity is left alone. ``lot_size`` 0 means no rounding.
     ``maintenance_rate`` is of notional: at or below it the venue closes the position.
     """
@@ -44,7 +44,7 @@ class Costs(NamedTuple):
 
 class Account(NamedTuple):
     """
-    Quote and base units held; ``order`` is to be traded at the next open.
+    Quote and base units held; ``order`` is to be traded in the next bar.
 
     ``equity`` is that of the last close.
     """
@@ -88,13 +88,20 @@ def open_tally(equity: float) -> Tally:
 
 
 @kernel
-def pass_bar(
-    account: Account, tally: Tally, bar: Bar, costs: Costs
+def pass_bar(  # noqa: PLR0917 - kernels take no keyword arguments
+    account: Account,
+    tally: Tally,
+    bar: Bar,
+    costs: Costs,
+    fill_buy: float,
+    fill_sell: float,
 ) -> tuple[Account, Tally]:
-    """Return both after ``bar``: fill at its open, funding, liquidation, mark."""
+    """Return both after ``bar``: fill, funding, liquidation, mark."""
     if account.order == 0.0 and account.units == 0.0:
         return account, tally
-    account, tally = _fill(account, tally, bar, costs)
+    if account.order != 0.0:
+        fill = fill_buy if account.order > 0.0 else fill_sell
+        account, tally = _fill(account, tally, fill, costs)
     if account.units != 0.0:
         account, tally = _hold(account, tally, bar, costs)
     equity = account.cash + account.units * bar.close
@@ -122,14 +129,12 @@ def pass_bar(
 
 @kernel
 def _fill(
-    account: Account, tally: Tally, bar: Bar, costs: Costs
+    account: Account, tally: Tally, fill: float, costs: Costs
 ) -> tuple[Account, Tally]:
     """Trade what was decided at the close before."""
     order = account.order
-    if order == 0.0:
-        return account, tally
     adverse = costs.slippage if order > 0.0 else -costs.slippage
-    price = bar.open * (1.0 + adverse)
+    price = fill * (1.0 + adverse)
     notional = abs(order) * price
     fee = notional * costs.fee_rate
     turnover = notional / account.equity

@@ -64,7 +64,8 @@ def run_cell(  # noqa: PLR0913, PLR0917 - kernels take no keyword arguments
         tally = open_tally(1.0)
         for i in range(first, stops[day]):
             bar = bar_at(history, i)
-            account, tally = pass_bar(account, tally, bar, costs)
+            buy, sell = history.fill_buy[i], history.fill_sell[i]
+            account, tally = pass_bar(account, tally, bar, costs, buy, sell)
             state, target = strategy.step(state, bar, params)
             account = decide(account, target, bar, costs)
         first = stops[day]

@@ -30,6 +30,8 @@ class History(NamedTuple):
 
     ``funding_rate`` is the sum of the rates charged in ``(open, close]``. All are
     read-only: kernels compile for one kind of array, whatever it was made from.
+    ``fill_buy`` and ``fill_sell`` are what an order decided at the close before is
+    filled at, slippage apart: the open itself, or what ``research.fills`` finds.
     """
 
     open_time_ns: Ints
@@ -40,6 +42,8 @@ class History(NamedTuple):
     close: Floats
     volume: Floats
     funding_rate: Floats
+    fill_buy: Floats
+    fill_sell: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ def from_frame(frame: pl.DataFrame, funding: pl.DataFrame | None = None) -> Hist
     names = ("open", "high", "low", "close", "volume")
     opened, high, low, close, volume = (_floats(frame[name]) for name in names)
     charged = _frozen(np.zeros(close.size))
-    history = History(*times, opened, high, low, close, volume, charged)
+    bars = (opened, high, low, close, volume, charged)
+    history = History(*times, *bars, fill_buy=opened, fill_sell=opened)
     _check(history)
     if funding is None:
         return history

@@ -7,12 +7,13 @@ from decimal import Decimal
 
 import polars as pl
 
-from cryptoquantix.core.clock import NS_PER_DAY
+from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_MS
 from cryptoquantix.core.errors import GapError, SettingsError
 from cryptoquantix.core.instrument import InstrumentKind
 from cryptoquantix.data.catalog import Catalog, Dataset
 from cryptoquantix.data.generator import generate_bars
 from cryptoquantix.data.schema import DatasetKind
+from cryptoquantix.research.fills import Filled, fill_at_ticks
 from cryptoquantix.research.history import Gaps, History, find_gaps, from_frame
 from cryptoquantix.research.study_file import DataSection, StudyFile, time_ns
 
@@ -26,7 +27,8 @@ class Market:
     What a study runs on.
 
     ``source`` says where the bars came from; ``generated`` bars were never traded.
-    ``funding`` is ``"catalog"``, ``"none"`` or, for spot, ``"spot"``.
+    ``funding`` is ``"catalog"``, ``"none"`` or, for spot, ``"spot"``. Of the fill
+    prices ``fills_missing`` had no trade and are the bar's open.
     """
 
     history: History
@@ -34,6 +36,7 @@ class Market:
     source: str
     generated: bool
     funding: str
+    fills_missing: int = 0
 
 
 def load_market(study: StudyFile, catalog: Catalog) -> Market:
@@ -57,7 +60,9 @@ def load_market(study: StudyFile, catalog: Catalog) -> Market:
     if study.data.funding == "catalog":
         # All of it: the charge at the last close is stamped after the range ends.
         funding = catalog.funding(study.instrument).collect()
-    history = from_frame(bars.collect(), funding)
+    history, fills_missing = _filled(
+        study, catalog, from_frame(bars.collect(), funding)
+    )
     used = [d for d in held if d.kind is not DatasetKind.FUNDING]
     return Market(
         history,
@@ -65,7 +70,17 @@ def load_market(study: StudyFile, catalog: Catalog) -> Market:
         "; ".join(dict.fromkeys(_origin(d) for d in used)),
         any(d.generated for d in used),
         _funding_word(study),
+        fills_missing,
     )
+
+
+def _filled(study: StudyFile, catalog: Catalog, history: History) -> Filled:
+    """Return the history with the fill prices that the study asks for."""
+    if study.fills.model == "next_open":
+        return Filled(history, 0)
+    start, end = int(history.open_time_ns[0]), int(history.close_time_ns[-1])
+    ticks = catalog.ticks(study.instrument, start, end)
+    return fill_at_ticks(history, ticks, study.fills.latency_ms * NS_PER_MS)
 
 
 def _origin(dataset: Dataset) -> str:
@@ -104,6 +119,9 @@ def _generated(study: StudyFile) -> Market:
     assert wanted is not None
     if study.data.funding != "none":
         msg = 'generated bars have no funding: say funding = "none"'
+        raise SettingsError(msg)
+    if study.fills.model != "next_open":
+        msg = 'generated bars have no ticks: say [fills] model = "next_open"'
         raise SettingsError(msg)
     if study.interval_seconds != 60:
         msg = f'generated bars have an interval of "1m", was {study.data.interval!r}'

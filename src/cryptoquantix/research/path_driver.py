@@ -50,7 +50,8 @@ def run_path(  # noqa: PLR0913, PLR0917 - kernels take no keyword arguments
                 history.volume[i],
                 history.funding_rate[i],
             )
-            account, tally = pass_bar(account, tally, bar, costs)
+            buy, sell = history.fill_buy[i], history.fill_sell[i]
+            account, tally = pass_bar(account, tally, bar, costs, buy, sell)
             account = decide(account, targets[i - first], bar, costs)
             equity[i - first] = account.equity
             units[i - first] = account.units

@@ -231,6 +231,16 @@ def _parameters_note(summary: dict[str, Any]) -> str:
     )
 
 
+def _fills(fills: dict[str, Any], slippage: float) -> str:
+    where = "the next bar's open"
+    if fills["model"] == "ticks":
+        where = (
+            f"the first trade of a taker of that side {fills['latency_ms']} ms later "
+            f"({fills['missing']:,} prices had none and are the bar's open)"
+        )
+    return f"decided at a bar's close, filled at {where}, {slippage:.4%} worse"
+
+
 def _assumptions(summary: dict[str, Any]) -> str:
     costs, walk = summary["costs"], summary["walk_forward"]
     funding = {
@@ -249,8 +259,7 @@ def _assumptions(summary: dict[str, Any]) -> str:
         ("Source of the data", html.escape(summary["source"])),
         ("Generated", "YES" if summary["generated"] else "no"),
         ("Missing bars", f"{summary['bars_missing']:,} in {summary['holes']} holes"),
-        ("Fills", ("decided at a bar's close, filled at the next bar's open, "
-                  f"{costs['slippage']:.4%} worse")),
+        ("Fills", _fills(summary["fills"], costs["slippage"])),
         ("Fee", f"{costs['fee_rate']:.4%} of notional, each way"),
         ("Funding", funding),
         ("Lots", (f"{costs['lot_size']:g} base units, at least "

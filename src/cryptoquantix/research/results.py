@@ -84,6 +84,10 @@ def _about_rules(result: StudyResult) -> dict[str, Any]:
         "grid": {name: list(values) for name, values in result.grid.axes},
         "walk_forward": _fields(result.study.walk_forward),
         "costs": _fields(result.study.costs),
+        "fills": {
+            **_fields(result.study.fills),
+            "missing": result.market.fills_missing,
+        },
     }
 
 

@@ -80,6 +80,18 @@ class CostSection:
 
 
 @dataclass(frozen=True, slots=True)
+class FillSection:
+    """
+    Where an order decided at a close is filled.
+
+    ``next_open``, or at the first ``ticks`` of its side ``latency_ms`` after the close.
+    """
+
+    model: Literal["next_open", "ticks"] = "next_open"
+    latency_ms: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class StudyFile:
     """A whole study, as its file says."""
 
@@ -89,6 +101,7 @@ class StudyFile:
     parameters: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     costs: CostSection = field(default_factory=CostSection)
+    fills: FillSection = field(default_factory=FillSection)
 
     @property
     def instrument(self) -> InstrumentId:
@@ -197,7 +210,7 @@ def time_ns(value: datetime | None) -> int | None:
 
 def _check(study: StudyFile) -> None:
     """Refuse values that are of the right type and still make no sense."""
-    _ = study.instrument, study.interval_seconds
+    _, interval_ms = study.instrument, study.interval_seconds * 1_000
     walk = study.walk_forward
     if walk.select not in SCORES:
         msg = (
@@ -213,6 +226,8 @@ def _check(study: StudyFile) -> None:
     for name in ("lot_size", "notional_min"):
         _require(f"[costs] {name}", getattr(costs, name), 0.0, 1e12)
     _require("[costs] equity", costs.equity, 1e-6, 1e15)
+    # An order that arrives after the next bar has no price in it.
+    _require("[fills] latency_ms", study.fills.latency_ms, 0, interval_ms - 1)
     fraction = study.data.missing_fraction_max
     _require("[data] missing_fraction_max", fraction, 0.0, 1.0)
     if study.data.generated is not None:
