@@ -31,14 +31,14 @@ def test_no_false_halt_in_a_noisy_time():
     """Halts: 0; the value stays the true one, and the book stays small."""
     world = World(20251010)
     desk = Desk(world)
-    deepest, largest, started = 0.0, 0, time.process_time()  # noqa: TID251 - CPU
+    deepest, largest, started = 0.0, 0, time.process_time()
     for second in range(int(DAYS * 86_400)):
         sight = desk.second()
         deepest = max(deepest, world.drawdown)
         assert not sight.is_trip, f"false halt at {second} s, true {world.drawdown}"
         if world.now % RESTART_EVERY == 0:
             largest = max(largest, desk.restart())
-    spent = time.process_time() - started  # noqa: TID251 - CPU
+    spent = time.process_time() - started
     print(
         f"\n{world.now / 86_400:g} days, 0 halts; deepest true drawdown "
         f"{deepest * 100:.3f} %, {desk.incomplete} incomplete seconds, "
