@@ -18,9 +18,10 @@ from cryptoquantix.core.errors import (
     OutcomeUnknown,
     VenueUnavailable,
 )
+from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import Fill, Increase, OrderState, OrderType
-from cryptoquantix.venues.port import VenueFill, VenueOrder
+from cryptoquantix.venues.port import BestQuote, VenueFill, VenueOrder
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
 ETH = InstrumentId.parse("binance:ETHUSDT-PERP")
@@ -87,6 +88,8 @@ class FakeVenue:
         self._shown = []
         self.is_down = False
         self.look_ups = []
+        self.funded = []
+        self.kept = []
         self.delay = 0.0
 
     async def open(self):
@@ -193,6 +196,21 @@ class FakeVenue:
             venue_time_ns=len(self.trades),
         )
         self.trades.append(VenueFill(fill, order.venue_order_id))
+
+    async def quotes(self, instruments):
+        self._check()
+        return {
+            id_: BestQuote(self.prices[id_] - 1, self.prices[id_] + 1)
+            for id_ in instruments
+        }
+
+    async def funding(self, instruments, since_ns):
+        self._check()
+        return [f for f in self.funded if f.venue_time_ns >= since_ns]
+
+    async def keep_dead_man(self, resting):
+        self.kept.append(set(resting))
+        return DeadManSwitch(bool(resting), "resting orders")
 
     async def cancel(self, instrument, client_order_id):
         self._check()

@@ -105,20 +105,25 @@ class Rig:
             bucket = await targets_bucket(client)
             for symbol, value in targets.items():
                 self.sequence += 1
+                key, instrument = self.key_and_name(symbol)
                 now = time.time_ns() - int(age_seconds * 1e9)
                 message = Target(
                     strategy=STRATEGY,
-                    instrument=f"binance:{symbol}-PERP",
+                    instrument=instrument,
                     bar_close_ns=now // 10**9 * 10**9 + self.sequence,
                     target=value,
                     price=float(self.price(symbol)),
                     sequence=self.sequence,
                     published_ns=now,
                 )
-                await bucket.put(f"{STRATEGY}.binance.{symbol}-PERP", encode(message))
+                await bucket.put(key, encode(message))
             await client.close()
 
         asyncio.run(publish())
+
+    def key_and_name(self, symbol: str) -> tuple[str, str]:
+        """The key of a target's slot, and its instrument's name."""
+        return f"{STRATEGY}.binance.{symbol}-PERP", f"binance:{symbol}-PERP"
 
     # -- the judge --------------------------------------------------------------
 
@@ -183,6 +188,7 @@ def execution_rig(
                 for s in symbols
             )
         )
+        config.chmod(0o600)
         rig = Rig(tmp_path, simulator, nats, config)
         try:
             yield rig

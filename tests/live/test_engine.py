@@ -16,7 +16,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.order import Increase, OrderState, Reduction, Side
 from cryptoquantix.journal.records import OrderNote, OrderStanding
 from cryptoquantix.journal.store import Journal
-from cryptoquantix.live.engine import ATTEMPTS_MAX, Engine
+from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
     EngineSettings,
     Notice,
@@ -25,6 +25,7 @@ from cryptoquantix.live.events import (
     Subscription,
     Wanted,
 )
+from cryptoquantix.live.order_maker import ATTEMPTS_MAX
 from cryptoquantix.orders.limits import LimitSettings
 from live.fake_venue import BTC, ETH, instrument
 

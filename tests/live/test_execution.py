@@ -170,8 +170,12 @@ def test_an_outage_leaves_no_order_in_doubt(tmp_path):
             holds(rig, "BTCUSDT", 100_000 * target / float(rig.price("BTCUSDT")), 40)
         judge(rig)
         assert process.poll() is None
-        ended = {o["state"] for o in rig.journalled().values()}
-        assert ended <= {"filled", "not_found", "refused"}
+
+        def all_ended() -> bool:
+            ended = {o["state"] for o in rig.journalled().values()}
+            return ended <= {"filled", "not_found", "refused"}
+
+        wait_for(all_ended, 10)
 
 
 def run_refused(config) -> str:
@@ -194,6 +198,7 @@ def test_bad_input_is_one_sentence_and_exit_code_one(tmp_path):
     with execution_rig(tmp_path) as rig:
         text = rig.config.read_text()
         bad = tmp_path / "bad.toml"
+        bad.touch(0o600)
         secret = rig.simulator.venue["secret"]
         bad.write_text(text.replace(secret, "0" * len(secret)))
         assert "refuses the key" in run_refused(bad)

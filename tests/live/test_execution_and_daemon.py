@@ -45,6 +45,7 @@ def test_the_daemon_arms_halts_and_rearms_execution(tmp_path):
             f'secret = "{risk["secret"]}"\n'
         )
         config.write_text(text)
+        config.chmod(0o600)
         with (tmp_path / "risk.log").open("ab") as log:
             daemon = subprocess.Popen(
                 [

@@ -19,7 +19,7 @@ from cryptoquantix.orders.limits import (
     Refused,
     Surroundings,
     check_order,
-    leverage_room_lots,
+    room_lots,
 )
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
@@ -137,7 +137,7 @@ def test_what_fits_under_the_cap_passes_it_and_one_lot_more_does_not(
         reference_price=Decimal(mark),
         instrument=replace(INSTRUMENT, size_market_max_lots=0),
     )
-    room = leverage_room_lots(around, SETTINGS)
+    room = room_lots(around, SETTINGS, Side.BUY)
     if room:
         verdict = check_order(replace(BUY, size_lots=room), around, SETTINGS)
         assert isinstance(verdict, Approved)

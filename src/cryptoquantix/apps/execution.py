@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
-from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.apps.settings import Settings, WorkingSettings, load_settings
 from cryptoquantix.bus.subjects import target_key
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import SystemClock
@@ -23,8 +23,10 @@ from cryptoquantix.live.events import EngineSettings, Subscription
 from cryptoquantix.live.execution import Execution
 from cryptoquantix.live.target_watch import TargetWatch
 from cryptoquantix.orders.limits import LimitSettings
+from cryptoquantix.orders.styles import Style, Working
 from cryptoquantix.risk_client.permit import PermitClient
-from cryptoquantix.venues.ccxt_venue import CcxtBinance
+from cryptoquantix.venues.port import VenuePort
+from cryptoquantix.venues.trading import trading_port
 
 
 def run(config: Path | None = None) -> None:
@@ -66,13 +68,14 @@ async def _serve(
         sequence_path=settings.journal_path.with_name("permit_sequence"),
     )
     ports = {
-        venue: CcxtBinance(
+        venue: trading_port(
+            venue,
             rest=settings.venues[venue.value].rest,
             key=settings.venues[venue.value].key.get_secret_value(),
             secret=settings.venues[venue.value].secret.get_secret_value(),
             clock=clock,
         )
-        for venue in {s.instrument.venue for s in subscriptions}
+        for venue in sorted({s.instrument.venue for s in subscriptions})
     }
     desks = _desks(settings, subscriptions, journal, permits, ports, clock)
     execution = Execution(desks, permits)
@@ -92,7 +95,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
     subscriptions: tuple[Subscription, ...],
     journal: Journal,
     permits: PermitClient,
-    ports: dict[Venue, CcxtBinance],
+    ports: Mapping[Venue, VenuePort],
     clock: SystemClock,
 ) -> Callable[[], list[Desk]]:
     """Return what makes a new desk per venue for each trading loop."""
@@ -101,6 +104,8 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
         leverage_max=execution.leverage_max,
         price_collar_fraction=execution.price_collar_fraction,
         orders_per_minute_max=execution.orders_per_minute_max,
+        net_max=execution.net_max,
+        instrument_max=execution.instrument_max,
     )
 
     def make() -> list[Desk]:
@@ -142,11 +147,30 @@ def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
             name = instrument.venue.value
             msg = f"the settings give no key and secret of {name} to trade with"
             raise SettingsError(msg)
-        found.append(Subscription(one.name, instrument, one.bar_seconds))
+        found.append(
+            Subscription(
+                strategy=one.name,
+                instrument=instrument,
+                bar_seconds=one.bar_seconds,
+                weight=one.weight,
+                working=_working(one.style, settings.execution.working),
+            )
+        )
     if not found:
         msg = "the settings name no strategy"
         raise SettingsError(msg)
-    if len(set(found)) < len(found):
+    if len({(s.strategy, s.instrument) for s in found}) < len(found):
         msg = "the settings name a strategy twice on one instrument"
         raise SettingsError(msg)
     return tuple(found)
+
+
+def _working(style: str, settings: WorkingSettings) -> Working:
+    return Working(
+        style=Style(style),
+        seconds=settings.seconds,
+        slices=settings.slices,
+        requotes_max=settings.requotes_max,
+        through_fraction=settings.through_fraction,
+        ends_as=Style(settings.ends_as),
+    )

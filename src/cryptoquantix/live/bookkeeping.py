@@ -12,11 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cryptoquantix.core.clock import Clock
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import VenueUnavailable
 from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.order import OrderState
-from cryptoquantix.journal.records import Baseline, FillRecord, OrderStanding
+from cryptoquantix.journal.records import (
+    Baseline,
+    FillRecord,
+    FlowRecord,
+    OrderStanding,
+)
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import Notice
@@ -29,6 +34,8 @@ from cryptoquantix.live.sender import Sender
 from cryptoquantix.venues.port import VenueFill, VenueOrder, VenuePort
 
 _BASELINE_TRIES: Final = 3
+# Bookings of one moment may appear one after the other.
+_OVERLAP_NS: Final = 60 * NS_PER_SECOND
 
 
 class Bookkeeping:
@@ -92,7 +99,8 @@ class Bookkeeping:
 
     def _record(self, instrument: InstrumentId, found: list[VenueFill]) -> None:
         ours = self._journal.client_order_ids(f.venue_order_id for f in found)
-        lot_size = str(self._instruments[instrument].lot_size)
+        listed = self._instruments[instrument]
+        lot_size = str(listed.lot_size)
         now_ns = self._clock.time_ns()
         new = self._journal.record_fills(
             [
@@ -109,6 +117,8 @@ class Bookkeeping:
                     fee_currency=one.fill.fee_currency,
                     venue_time_ns=one.fill.venue_time_ns,
                     recorded_ns=now_ns,
+                    settlement=listed.settlement,
+                    is_inverse=listed.is_inverse,
                 )
                 for one in found
             ]
@@ -118,6 +128,28 @@ class Bookkeeping:
             lots = sum(r.size_lots * r.side.sign for r in foreign)
             text = f"{len(foreign)} fills of {lots} lots were of no order of ours"
             self._report(Notice("foreign fills", str(instrument), text))
+
+    async def take_funding(self, engine: Engine) -> None:
+        """Journal the funding since the last one, each booking once."""
+        venue = self._port.venue.value
+        since_ns = max(
+            self._journal.last_flow_ns(venue) - _OVERLAP_NS,
+            self._journal.first_baseline_ns(venue),
+        )
+        now_ns = self._clock.time_ns()
+        self._journal.record_flows(
+            [
+                FlowRecord(
+                    instrument=str(flow.instrument),
+                    flow_id=flow.flow_id,
+                    amount=str(flow.amount),
+                    currency=flow.currency,
+                    venue_time_ns=flow.venue_time_ns,
+                    recorded_ns=now_ns,
+                )
+                for flow in await self._port.funding(engine.traded, since_ns)
+            ]
+        )
 
     async def take_orders(
         self, orders: list[VenueOrder], engine: Engine, sender: Sender

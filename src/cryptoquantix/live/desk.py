@@ -23,6 +23,7 @@ from cryptoquantix.core.errors import (
     SettingsError,
     VenueError,
 )
+from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.records import OrderStanding, Report
@@ -30,6 +31,7 @@ from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.bookkeeping import Bookkeeping
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
+    AskQuote,
     CancelOrder,
     Effect,
     EngineSettings,
@@ -40,7 +42,8 @@ from cryptoquantix.live.events import (
     Wanted,
 )
 from cryptoquantix.live.sender import Sender, describe
-from cryptoquantix.venues.port import VenuePort
+from cryptoquantix.orders.styles import Quote
+from cryptoquantix.venues.port import VenueOrder, VenuePort
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ _READ_SECONDS_MAX: Final = 12.0
 _READ_SECONDS_PER_INSTRUMENT: Final = 0.6
 _FILLS_NS: Final = 15 * NS_PER_SECOND
 _FILLS_NS_PER_INSTRUMENT: Final = 2 * NS_PER_SECOND
+_FUNDING_NS: Final = 600 * NS_PER_SECOND
+_DEAD_MAN_SECONDS: Final = 10.0
 _SWEEP_NS: Final = 60 * NS_PER_SECOND
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _PAUSE_SECONDS: Final = 0.5
@@ -92,6 +97,9 @@ class Desk:
         self._failure: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
         self._look_ups: dict[str, tuple[int, int]] = {}
+        self._switch: DeadManSwitch | None = None
+        self._hinted = False
+        self._asked: set[InstrumentId] = set()
         self._swept_ns = 0
         self._filled_ns = 0
         self._ended_ns = 0
@@ -128,6 +136,7 @@ class Desk:
             group.create_task(self._plan_for_ever(engine))
             group.create_task(self._look_up_for_ever(engine))
             group.create_task(self._read_for_ever(engine))
+            group.create_task(self._tend_for_ever(engine))
 
     async def stop(self, *, cancel_increases: bool) -> None:
         """
@@ -258,7 +267,7 @@ class Desk:
             is_due = now_ns - full_ns >= cycle * NS_PER_SECOND
             try:
                 if is_woken and not is_due:
-                    await self._read_account(engine)
+                    await self._read_woken(engine)
                 else:
                     await self._read_all(engine)
                     full_ns = now_ns
@@ -272,6 +281,39 @@ class Desk:
                     _REFUSED_SECONDS if is_refused else _RETRY_SECONDS[0]
                 )
 
+    async def _tend_for_ever(self, engine: Engine) -> None:
+        """Keep the venue's dead-man's switch alive; book funding now and then."""
+        assert self._books is not None, "made by _start"
+        funding_ns = 0
+        while True:
+            try:
+                await self._keep_dead_man(engine)
+                now_ns = self._clock.monotonic_ns()
+                if now_ns >= funding_ns:
+                    await self._books.take_funding(engine)
+                    funding_ns = now_ns + _FUNDING_NS
+            except VenueError as error:
+                _LOG.warning("tending failed: %s", error)
+            await asyncio.sleep(_DEAD_MAN_SECONDS)
+
+    async def _keep_dead_man(self, engine: Engine) -> None:
+        resting = {
+            s.record.order().instrument
+            for s in engine.unfinished
+            if s.state is OrderState.WORKING
+        }
+        switch = await self._port.keep_dead_man(resting)
+        if switch != self._switch and (resting or self._switch is None):
+            self._switch = switch
+            word = {True: "armed", False: "not armed", None: "unknown"}[switch.is_armed]
+            text = f"{word}: {switch.scope}; {switch.text}".rstrip("; ")
+            self._report(Notice("dead man's switch", self.venue.value, text))
+
+    def hint(self) -> None:
+        """Take a hint that something changed at the venue: read at once."""
+        self._hinted = True
+        self._wake.set()
+
     async def _sleep(self, seconds: float) -> bool:
         """Return after ``seconds``, or at once and True when an order ended."""
         with contextlib.suppress(TimeoutError):
@@ -281,24 +323,37 @@ class Desk:
         self._wake.clear()
         return is_woken
 
-    async def _read_account(self, engine: Engine) -> None:
+    async def _read_woken(self, engine: Engine) -> None:
+        """Read what a hint or an ended order may have changed, and no more."""
+        assert self._books is not None, "made by _start"
+        is_hinted, self._hinted = self._hinted, False
         asked_ns = self._clock.monotonic_ns()
         account = await self._port.account()
+        is_resting = any(s.state is OrderState.WORKING for s in engine.unfinished)
+        if is_hinted and is_resting:
+            await self._take_orders(engine, await self._port.open_orders(engine.traded))
         self._carry_out(engine.on_account(account, asked_ns, self._now()))
+
+    async def _take_orders(self, engine: Engine, orders: list[VenueOrder]) -> None:
+        assert self._books is not None, "made by _start"
+        for standing in await self._books.take_orders(orders, engine, self._sender):
+            self._settled(engine, standing)
 
     async def _read_all(self, engine: Engine) -> None:
         """Read marks, account, orders and fills, and compare them with ours."""
         assert self._books is not None, "made by _start"
         marks = await self._port.marks(engine.traded)
         engine.on_marks(marks, self._now())
-        await self._read_account(engine)
-        now_ns = self._clock.monotonic_ns()
+        asked_ns = now_ns = self._clock.monotonic_ns()
+        account = await self._port.account()
         is_sweep = now_ns - self._swept_ns > _SWEEP_NS or self._swept_ns == 0
         orders = await self._port.open_orders(None if is_sweep else engine.traded)
         if is_sweep:
             self._swept_ns = now_ns
-        for standing in await self._books.take_orders(orders, engine, self._sender):
-            self._settled(engine, standing)
+        # Orders are read after the positions and taken before them: what filled in
+        # between is then missing from both, and not from the order alone.
+        await self._take_orders(engine, orders)
+        self._carry_out(engine.on_account(account, asked_ns, self._now()))
         if self._are_fills_due(engine, now_ns):
             await self._books.take_fills(engine)
             self._filled_ns = now_ns
@@ -316,6 +371,8 @@ class Desk:
                 self._report(effect)
             elif isinstance(effect, CancelOrder):
                 self._spawn(self._cancel(effect))
+            elif isinstance(effect, AskQuote):
+                self._ask_quote(effect.instrument)
             else:
                 self._spawn(self._send(effect))
 
@@ -337,6 +394,25 @@ class Desk:
         else:
             _LOG.error("failed after the end: %r", error)
 
+    def _ask_quote(self, instrument: InstrumentId) -> None:
+        if instrument not in self._asked:
+            self._asked.add(instrument)
+            self._spawn(self._quote(instrument))
+
+    async def _quote(self, instrument: InstrumentId) -> None:
+        engine = self._engine
+        try:
+            found = (await self._port.quotes([instrument]))[instrument]
+        except VenueError as error:
+            _LOG.warning("no quote: %s", error)
+            return
+        finally:
+            self._asked.discard(instrument)
+        if engine is not None and engine is self._engine:
+            read_ns = self._clock.monotonic_ns()
+            quote = Quote(found.bid, found.ask, read_ns)
+            self._carry_out(engine.on_quotes({instrument: quote}, self._now()))
+
     async def _send(self, effect: SendOrder) -> None:
         started_ns = self._clock.monotonic_ns()
         engine = self._engine
@@ -357,7 +433,7 @@ class Desk:
             pass  # it ended by itself; the next reading says how
         except VenueError as error:
             _LOG.warning("cancel failed: %s", error)
-        self._wake.set()
+        self.hint()
 
     def _settled(self, engine: Engine, standing: OrderStanding) -> None:
         """Tell the engine where an order stands, and read what it changed."""

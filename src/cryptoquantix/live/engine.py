@@ -13,29 +13,17 @@ a position that does not know yet how the last order ended.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.instrument import Instrument, InstrumentId
-from cryptoquantix.core.order import (
-    OrderState,
-    OrderType,
-    TimeInForce,
-    client_order_id,
-)
-from cryptoquantix.core.quantity import from_steps
-from cryptoquantix.journal.records import (
-    INCREASE,
-    REDUCTION,
-    OrderRecord,
-    OrderStanding,
-)
+from cryptoquantix.core.order import OrderState, TimeInForce
+from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.events import (
+    AskQuote,
     CancelOrder,
     Effect,
     EngineSettings,
@@ -48,12 +36,8 @@ from cryptoquantix.live.instrument_book import (
     STALE_BARS,
     InstrumentBook,
 )
-from cryptoquantix.orders.limits import (
-    Approved,
-    Surroundings,
-    check_order,
-    leverage_room_lots,
-)
+from cryptoquantix.live.order_maker import Decision, OrderMaker
+from cryptoquantix.orders.limits import room_lots
 from cryptoquantix.orders.plan import (
     CancelIntent,
     IncreaseIntent,
@@ -63,11 +47,15 @@ from cryptoquantix.orders.plan import (
     Unfinished,
     plan_orders,
 )
-from cryptoquantix.orders.sizing import target_lots
-
-# Slices, a flip's two legs and a few refusals fit in; a runaway does not.
-ATTEMPTS_MAX: Final = 50
-_SENT_MAX: Final = 2_048
+from cryptoquantix.orders.styles import (
+    Leg,
+    Moment,
+    Quote,
+    is_to_be_canceled,
+    next_leg,
+    price_of,
+)
+from cryptoquantix.orders.value import lot_quote, wanted_lots
 
 
 class Engine:
@@ -92,8 +80,12 @@ class Engine:
         self._unfinished: dict[str, OrderStanding] = {}
         self._account: AccountSnapshot | None = None
         self._account_asked_ns = 0
-        self._sent: deque[int] = deque(maxlen=_SENT_MAX)
+        self._maker = OrderMaker(settings, instruments, journal)
         self.is_reconciled = False
+        for standing in journal.iter_orders():
+            book = self._books.get(InstrumentId.parse(standing.record.instrument))
+            if book is not None and standing.state.is_terminal:
+                book.attribute(standing)
 
     # -- events -----------------------------------------------------------------
 
@@ -125,6 +117,17 @@ class Engine:
             if id_ in self._books:
                 self._books[id_].take_mark(mark, now.monotonic_ns)
 
+    def on_quotes(self, quotes: Mapping[InstrumentId, Quote], now: Now) -> list[Effect]:
+        """Take best prices, and plan what waited for them."""
+        effects: list[Effect] = []
+        for id_, quote in quotes.items():
+            if id_ in self._books:
+                self._books[id_].take_quote(quote)
+                effects += self.plan(id_, now)
+        # What these prices left undone is asked for with the next plan, not at once:
+        # a side on which nothing rests would be asked for without end.
+        return [e for e in effects if not isinstance(e, AskQuote)]
+
     def on_order(self, standing: OrderStanding, now: Now) -> None:
         """Take where one of our orders stands."""
         record = standing.record
@@ -137,6 +140,7 @@ class Engine:
             return
         book.count_ended(standing, now)
         if was is not None:
+            book.attribute(standing)
             # Also an earlier process's order: positions may lag behind its fill.
             book.expect(record.held_lots + record.side.sign * standing.filled_lots)
 
@@ -164,9 +168,12 @@ class Engine:
             band_lots=self._band_lots(book, account.equity_quote),
             order_max_lots=book.instrument.size_market_max_lots,
         )
-        effects: list[Effect] = []
-        for intent in plan_orders(situation):
+        intents = plan_orders(situation)
+        effects = self._tend(book, {i.client_order_id for i in _cancels(intents)}, now)
+        for intent in intents:
             effects += self._carry_out(book, situation, intent, now)
+        if not intents and not situation.unfinished:
+            book.rest()
         return effects
 
     # -- queries ----------------------------------------------------------------
@@ -197,16 +204,12 @@ class Engine:
         """Turn new targets into lots, once each: equity's drift makes no orders."""
         if not equity_quote.is_finite() or equity_quote <= 0:
             return
-        allotted = float(equity_quote * self._settings.equity_fraction)
+        allotted = equity_quote * self._settings.equity_fraction
+        weights = {s.strategy: s.weight for s in book.subscriptions}
         for strategy, wanted in book.wanted.items():
             if wanted.lots is None:
-                lots = target_lots(
-                    wanted.target,
-                    allotted,
-                    float(wanted.price),
-                    float(book.instrument.lot_size),
-                    float(book.instrument.notional_min),
-                )
+                part = allotted * weights[strategy]
+                lots = wanted_lots(wanted.target, part, wanted.price, book.instrument)
                 book.wanted[strategy] = replace(wanted, lots=lots)
 
     def _band_lots(self, book: InstrumentBook, equity_quote: Decimal) -> int:
@@ -215,7 +218,11 @@ class Engine:
         if equity_quote.is_finite():
             allotted = equity_quote * self._settings.equity_fraction
             least = max(least, allotted * self._settings.no_trade_band)
-        return math.ceil(least / (book.newest.price * book.instrument.lot_size))
+        return math.ceil(least / lot_quote(book.instrument, book.newest.price))
+
+    def _standings_of(self, instrument: InstrumentId) -> list[OrderStanding]:
+        name = str(instrument)
+        return [s for s in self._unfinished.values() if s.record.instrument == name]
 
     def _unfinished_of(self, instrument: InstrumentId) -> tuple[Unfinished, ...]:
         return tuple(
@@ -226,28 +233,99 @@ class Engine:
                 remaining_lots=max(1, standing.record.size_lots - standing.filled_lots),
                 state=standing.state,
             )
-            for standing in self._unfinished.values()
-            if standing.record.instrument == str(instrument)
+            for standing in self._standings_of(instrument)
         )
+
+    def _tend(
+        self, book: InstrumentBook, canceled: Collection[str], now: Now
+    ) -> list[Effect]:
+        """
+        Cancel what may not rest on: overtaken, out of time, or without a permit.
+
+        An increase that rests may fill at any moment: it may rest only while a permit
+        says ``trade``.
+        """
+        effects: list[Effect] = []
+        may_increase = now.permit is not None and (
+            now.permit.allows_increase(now.monotonic_ns)
+        )
+        is_quote_due = False
+        for standing in self._standings_of(book.instrument.id):
+            record = standing.record
+            if standing.state is not OrderState.WORKING or record.price_ticks is None:
+                continue
+            is_quote_due = True
+            price = price_of(record.price_ticks, book.instrument)
+            moment = self._moment(book, record.size_lots, now)
+            work = book.work_of(standing)
+            is_forbidden = record.is_increase and not may_increase
+            is_over = is_to_be_canceled(book.working, work, price, moment)
+            name = record.client_order_id
+            if name in canceled or not (is_forbidden or is_over):
+                continue
+            if book.may_cancel(name, now.monotonic_ns):
+                effects.append(CancelOrder(book.instrument.id, name))
+        if is_quote_due and book.working.needs_quote:
+            effects.append(AskQuote(book.instrument.id))
+        return effects
+
+    def _moment(self, book: InstrumentBook, missing_lots: int, now: Now) -> Moment:
+        quote = book.quote(now.monotonic_ns)
+        return Moment(missing_lots, book.instrument, quote, now.monotonic_ns)
 
     def _carry_out(
         self, book: InstrumentBook, situation: Situation, intent: Intent, now: Now
     ) -> list[Effect]:
         if isinstance(intent, CancelIntent):
+            if not book.may_cancel(intent.client_order_id, now.monotonic_ns):
+                return []
             return [CancelOrder(intent.instrument, intent.client_order_id)]
         kind = INCREASE if isinstance(intent, IncreaseIntent) else REDUCTION
         if book.is_backing_off(kind, now):
             return []
-        around = self._surroundings(book, now)
+        assert self._account is not None, "checked by plan"
+        around = self._maker.surroundings(
+            book, self._account, self._unfinished.values(), now
+        )
         if isinstance(intent, IncreaseIntent):
             doubt = self._doubt(book, now)
             if doubt:
                 return [*book.tell(kind, doubt)]
-            room = leverage_room_lots(around, self._settings.limits)
+            room = room_lots(around, self._settings.limits, intent.side)
             if 0 < situation.band_lots <= room < intent.size_lots:
                 intent = replace(intent, size_lots=room)
-        record = self._record(book, situation, intent, now)
-        return self._check(book, record, around) if record is not None else []
+        return self._order(Decision(book, situation, intent, around, now))
+
+    def _order(self, decision: Decision) -> list[Effect]:
+        """Return the order that works an intent now, or what it waits for."""
+        book = decision.book
+        leg = self._leg(book, decision.intent, decision.now)
+        if leg is None:
+            return [AskQuote(book.instrument.id)] if book.working.needs_quote else []
+        effects = self._maker.make(decision, leg)
+        for effect in effects:
+            if isinstance(effect, SendOrder):
+                record = effect.record
+                self._unfinished[record.client_order_id] = OrderStanding(
+                    record, OrderState.JOURNALED, 0, "", record.created_ns
+                )
+        return effects
+
+    def _leg(
+        self, book: InstrumentBook, intent: IncreaseIntent | ReductionIntent, now: Now
+    ) -> Leg | None:
+        """Return the order that works an intent now; None where it is to wait."""
+        work = book.work(intent.side, intent.size_lots, now.monotonic_ns)
+        may_increase = now.permit is not None and (
+            now.permit.allows_increase(now.monotonic_ns)
+        )
+        if isinstance(intent, ReductionIntent) and not may_increase:
+            # Whoever took the permit wants us out: nothing is worked any longer.
+            return Leg(intent.size_lots)
+        leg = next_leg(book.working, work, self._moment(book, intent.size_lots, now))
+        if leg is not None and leg.time_in_force is TimeInForce.POST_ONLY:
+            book.count_quote()
+        return leg
 
     def _doubt(self, book: InstrumentBook, now: Now) -> str:
         """Return why nothing may be increased from what is known, or nothing."""
@@ -258,93 +336,6 @@ class Engine:
             return "the account was not read lately"
         return ""
 
-    def _surroundings(self, book: InstrumentBook, now: Now) -> Surroundings:
-        assert self._account is not None, "checked by plan"
-        return Surroundings(
-            instrument=book.instrument,
-            mark_price=book.mark_price(now.monotonic_ns),
-            reference_price=book.newest.price,
-            equity_quote=self._account.equity_quote,
-            gross_quote=self._gross_quote(self._account),
-            sent_monotonic_ns=tuple(self._sent),
-            known_ids=self._journal,
-            permit=now.permit,
-            monotonic_now_ns=now.monotonic_ns,
-        )
 
-    def _gross_quote(self, account: AccountSnapshot) -> Decimal:
-        """Return gross exposure, every unfinished increase counted as filled."""
-        gross = Decimal(0)
-        for position in account.positions:
-            lot_size = self._instruments[position.instrument].lot_size
-            size = from_steps(abs(position.size_lots), lot_size)
-            gross += size * position.mark_price
-        for standing in self._unfinished.values():
-            if standing.record.is_increase:
-                lots = max(0, standing.record.size_lots - standing.filled_lots)
-                size = from_steps(lots, Decimal(standing.record.lot_size))
-                gross += size * Decimal(standing.record.reference_price)
-        return gross
-
-    def _record(
-        self,
-        book: InstrumentBook,
-        situation: Situation,
-        intent: IncreaseIntent | ReductionIntent,
-        now: Now,
-    ) -> OrderRecord | None:
-        """Return the next attempt, or None while the one before is not finished."""
-        account = self._settings.account
-        strategy = "+".join(sorted(book.wanted))
-        bar_ns = book.newest.bar_ns
-        attempts = self._journal.attempts(
-            account=account,
-            strategy=strategy,
-            instrument=intent.instrument,
-            bar_ns=bar_ns,
-        )
-        if any(not standing.state.is_terminal for standing in attempts):
-            return None
-        attempt = 1 + max((s.record.attempt for s in attempts), default=-1)
-        return OrderRecord(
-            client_order_id=client_order_id(
-                account=account,
-                strategy=strategy,
-                instrument=intent.instrument,
-                bar_ns=bar_ns,
-                attempt=attempt,
-            ),
-            account=account,
-            strategy=strategy,
-            instrument=str(intent.instrument),
-            bar_ns=bar_ns,
-            attempt=attempt,
-            kind=INCREASE if isinstance(intent, IncreaseIntent) else REDUCTION,
-            side=intent.side,
-            size_lots=intent.size_lots,
-            type=OrderType.MARKET,
-            price_ticks=None,
-            time_in_force=TimeInForce.GTC,
-            lot_size=str(book.instrument.lot_size),
-            target=math.fsum(w.target for w in book.wanted.values()),
-            reference_price=str(book.newest.price),
-            wanted_lots=situation.wanted_lots,
-            held_lots=situation.held_lots,
-            created_ns=now.time_ns,
-            build=self._settings.build,
-        )
-
-    def _check(
-        self, book: InstrumentBook, record: OrderRecord, around: Surroundings
-    ) -> list[Effect]:
-        """Return the order to send where every limit allows it."""
-        if record.is_increase and record.attempt >= ATTEMPTS_MAX:
-            return [*book.tell(record.kind, f"{ATTEMPTS_MAX} attempts for one bar")]
-        verdict = check_order(record.order(), around, self._settings.limits)
-        if not isinstance(verdict, Approved):
-            return [*book.tell(record.kind, verdict.reason)]
-        self._unfinished[record.client_order_id] = OrderStanding(
-            record, OrderState.JOURNALED, 0, "", record.created_ns
-        )
-        self._sent.append(around.monotonic_now_ns)
-        return [*book.tell(record.kind, ""), SendOrder(verdict, record)]
+def _cancels(intents: Iterable[Intent]) -> list[CancelIntent]:
+    return [intent for intent in intents if isinstance(intent, CancelIntent)]

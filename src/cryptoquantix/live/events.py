@@ -10,15 +10,23 @@ from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.journal.records import OrderRecord
 from cryptoquantix.orders.limits import Approved, LimitSettings
+from cryptoquantix.orders.styles import AT_MARKET, Working
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A strategy that trades an instrument here, and how often it speaks."""
+    """
+    A strategy that trades an instrument here, and how often it speaks.
+
+    ``weight`` is its part of the allotted equity, ``working`` how its orders are
+    worked.
+    """
 
     strategy: str
     instrument: InstrumentId
     bar_seconds: int
+    weight: Decimal = Decimal(1)
+    working: Working = AT_MARKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class SendOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """A resting increase to cancel."""
+    """A resting order to cancel."""
 
     instrument: InstrumentId
     client_order_id: str
@@ -104,7 +112,14 @@ class Notice:
     text: str
 
 
-Effect = SendOrder | CancelOrder | Notice
+@dataclass(frozen=True, slots=True)
+class AskQuote:
+    """The best prices of an instrument are needed to price an order."""
+
+    instrument: InstrumentId
+
+
+Effect = SendOrder | CancelOrder | Notice | AskQuote
 
 
 class PermitSource(Protocol):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
-from cryptoquantix.core.order import OrderState
-from cryptoquantix.journal.records import OrderStanding
+from cryptoquantix.core.order import OrderState, OrderType, Side
+from cryptoquantix.journal.records import REDUCTION, OrderStanding
 from cryptoquantix.live.events import (
     Notice,
     Now,
@@ -17,6 +18,8 @@ from cryptoquantix.live.events import (
     Wanted,
     is_after,
 )
+from cryptoquantix.orders.attribution import attributed, decode_shares
+from cryptoquantix.orders.styles import Quote, Work, Working, most_urgent
 
 # A target is renewed with every bar; after three bars of wall time without one the
 # strategy or the bus is not well. (A tape may play faster, never slower, than wall
@@ -27,6 +30,10 @@ READING_NS_MAX: Final = 15 * NS_PER_SECOND
 # How long the venue's positions may lag behind the fill it told us of.
 SETTLE_NS_MAX: Final = 2 * NS_PER_SECOND
 _BACKOFF_NS: Final = tuple(s * NS_PER_SECOND for s in (1, 2, 4, 8, 15, 30))
+# What keeps us from leaving is asked again and again.
+_BACKOFF_REDUCTION_NS: Final = tuple(s * NS_PER_SECOND for s in (1, 2, 3))
+QUOTE_NS_MAX: Final = 3 * NS_PER_SECOND
+_CANCEL_AGAIN_NS: Final = 3 * NS_PER_SECOND
 
 
 class InstrumentBook:
@@ -46,6 +53,12 @@ class InstrumentBook:
         self._failures: dict[str, int] = {}
         self._not_before_ns: dict[str, int] = {}
         self._told: dict[str, str] = {}
+        self._quote: Quote | None = None
+        self._work: Work | None = None
+        self._canceled_ns: dict[str, int] = {}
+        # What each strategy holds here by the fills that are its own.
+        self.attributed_lots: dict[str, int] = {}
+        self.working: Working = most_urgent([s.working for s in subscriptions])
 
     def take_target(
         self, wanted: Wanted, monotonic_ns: int
@@ -106,6 +119,65 @@ class InstrumentBook:
         mark, read_ns = self._mark
         return mark if mark > 0 and monotonic_ns - read_ns <= READING_NS_MAX else None
 
+    def take_quote(self, quote: Quote) -> None:
+        """Take the best prices."""
+        self._quote = quote
+
+    def quote(self, monotonic_ns: int) -> Quote | None:
+        """Return the best prices where they were read just now."""
+        found = self._quote
+        if found is None or monotonic_ns - found.read_ns > QUOTE_NS_MAX:
+            return None
+        return found
+
+    def work(self, side: Side, size_lots: int, monotonic_ns: int) -> Work:
+        """Return the piece of work under way, begun now where none is on that side."""
+        if self._work is None or self._work.side is not side:
+            self._work = Work(side, size_lots, monotonic_ns)
+        elif size_lots > self._work.size_lots:
+            # More is wanted than at first: the slices grow, the deadline stays.
+            self._work = replace(self._work, size_lots=size_lots)
+        return self._work
+
+    def work_of(self, standing: OrderStanding) -> Work:
+        """Return the piece of work that a resting order belongs to."""
+        if self._work is not None and self._work.side is standing.record.side:
+            return self._work
+        # Of an earlier process: its time is over.
+        return Work(standing.record.side, standing.record.size_lots, started_ns=0)
+
+    def count_quote(self) -> None:
+        """Note that a resting order was sent."""
+        if self._work is not None:
+            self._work = replace(self._work, quotes=self._work.quotes + 1)
+
+    def rest(self) -> None:
+        """Note that there is nothing to trade: the next work begins anew."""
+        self._work = None
+
+    def may_cancel(self, client_order_id: str, monotonic_ns: int) -> bool:
+        """Return whether a cancel is to be sent: one at a time, and again when late."""
+        since = self._canceled_ns.get(client_order_id)
+        if since is not None and monotonic_ns - since < _CANCEL_AGAIN_NS:
+            return False
+        self._canceled_ns[client_order_id] = monotonic_ns
+        return True
+
+    def attribute(self, standing: OrderStanding) -> None:
+        """Count an ended order's fills as its strategies' own."""
+        record = standing.record
+        order_lots = record.side.sign * record.size_lots
+        shares = decode_shares(record.shares, record.strategy, order_lots)
+        for name, lots in attributed(shares, order_lots, standing.filled_lots).items():
+            self.attributed_lots[name] = self.attributed_lots.get(name, 0) + lots
+
+    def missing_lots(self) -> dict[str, int]:
+        """Return what each strategy still has to go, signed lots."""
+        return {
+            name: (wanted.lots or 0) - self.attributed_lots.get(name, 0)
+            for name, wanted in self.wanted.items()
+        }
+
     def expect(self, lots: int) -> None:
         """Await a position of ``lots`` from the venue before the next plan."""
         self.is_settled = False
@@ -135,12 +207,21 @@ class InstrumentBook:
         """Note that an order ended; one that filled nothing delays the next."""
         self.ended_ns = now.monotonic_ns
         kind = standing.record.kind
-        if standing.state is OrderState.FILLED or standing.filled_lots:
+        self._canceled_ns.pop(standing.record.client_order_id, None)
+        is_ours_to_end = standing.record.type is OrderType.LIMIT and (
+            standing.state is OrderState.CANCELED
+        )
+        if (
+            standing.state is OrderState.FILLED
+            or standing.filled_lots
+            or is_ours_to_end
+        ):
             self._failures.pop(kind, None)
             self._not_before_ns.pop(kind, None)
             return
         failures = self._failures.get(kind, 0)
-        delay_ns = _BACKOFF_NS[min(failures, len(_BACKOFF_NS) - 1)]
+        steps = _BACKOFF_REDUCTION_NS if kind == REDUCTION else _BACKOFF_NS
+        delay_ns = steps[min(failures, len(steps) - 1)]
         self._failures[kind] = failures + 1
         self._not_before_ns[kind] = now.monotonic_ns + delay_ns
 

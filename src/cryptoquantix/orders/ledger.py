@@ -14,6 +14,7 @@ from decimal import Decimal
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import Fill
 from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.orders.value import pnl
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,11 @@ class LedgerEntry:
     fees: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-def apply_fill(entry: LedgerEntry, fill: Fill, lot_size: Decimal) -> LedgerEntry:
+def apply_fill(
+    entry: LedgerEntry, fill: Fill, lot_size: Decimal, *, is_inverse: bool = False
+) -> LedgerEntry:
     """
-    Return ``entry`` after ``fill``, for a linear instrument.
+    Return ``entry`` after ``fill``.
 
     Parameters
     ----------
@@ -43,13 +46,17 @@ def apply_fill(entry: LedgerEntry, fill: Fill, lot_size: Decimal) -> LedgerEntry
     fill : Fill
         One execution; each must be applied exactly once (the journal keeps them by
         trade id).
-    lot_size : Decimal, base units
+    lot_size : Decimal, base units (inverse: quote units)
         Size of one lot.
+    is_inverse : bool
+        Whether sizes are in the quote and profit in the base coin.
 
     Notes
     -----
-    A fill that closes realizes ``closed · lot_size · (price - entry_price) · sign``;
-    one that crosses zero closes all and opens the rest at its own price.
+    A fill that closes realizes ``size · (price - entry_price)``, an inverse one
+    ``size · (1/entry_price - 1/price)``, of the size closed, signed as held; one that
+    crosses zero closes all and opens the rest at its own price. The average entry of
+    an inverse position is the harmonic one: dollars held by coins paid.
 
     Examples
     --------
@@ -68,28 +75,33 @@ def apply_fill(entry: LedgerEntry, fill: Fill, lot_size: Decimal) -> LedgerEntry
     is_opening = entry.size_lots * change >= 0
     closed = 0 if is_opening else min(abs(change), abs(entry.size_lots))
     sign = 1 if entry.size_lots > 0 else -1
-    realized = from_steps(closed, lot_size) * (fill.price - entry.entry_price) * sign
+    realized = Decimal(0)
+    if closed:
+        size = from_steps(sign * closed, lot_size)
+        realized = pnl(is_inverse, size, entry.entry_price, fill.price)
     fees = dict(entry.fees)
     fees[fill.fee_currency] = fees.get(fill.fee_currency, Decimal(0)) + fill.fee
     return LedgerEntry(
         size_lots=after,
-        entry_price=_entry_price(entry, fill, after, is_opening=is_opening),
+        entry_price=_entry_price(entry, fill, after, is_inverse=is_inverse),
         pnl_realized=entry.pnl_realized + realized,
         fees=fees,
     )
 
 
 def _entry_price(
-    entry: LedgerEntry, fill: Fill, after: int, *, is_opening: bool
+    entry: LedgerEntry, fill: Fill, after: int, *, is_inverse: bool
 ) -> Decimal:
     if after == 0:
         return Decimal(0)
-    if is_opening:
-        held = abs(entry.size_lots) * entry.entry_price
-        return (held + fill.size_lots * fill.price) / abs(after)
-    if entry.size_lots * after < 0:
+    if entry.size_lots == 0 or entry.size_lots * after < 0:
         return fill.price
-    return entry.entry_price
+    if abs(after) < abs(entry.size_lots):
+        return entry.entry_price
+    held, new = abs(entry.size_lots), fill.size_lots
+    if is_inverse:
+        return (held + new) / (held / entry.entry_price + new / fill.price)
+    return (held * entry.entry_price + new * fill.price) / (held + new)
 
 
 def replay(

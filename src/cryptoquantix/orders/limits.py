@@ -7,7 +7,7 @@ entering (permit, throttle, collar, leverage) must never keep us from leaving.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -15,8 +15,8 @@ from typing import Final
 from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
-from cryptoquantix.core.order import Increase, Reduction
-from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.core.order import Increase, Reduction, Side
+from cryptoquantix.orders.value import lot_quote
 
 # Half of Binance USD-M's 300 orders in ten seconds an account: the daemon's emergency
 # orders need the other half. The half of its 1 200 a minute is the bound of the
@@ -28,11 +28,19 @@ _STAMP: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """The numbers an order is held against, from the settings."""
+    """
+    The numbers an order is held against, from the settings.
+
+    ``leverage_max`` bounds gross exposure, ``net_max`` its signed sum and
+    ``instrument_max`` that of one instrument, all as multiples of the venue's equity;
+    None where there is no such bound.
+    """
 
     leverage_max: Decimal
     price_collar_fraction: Decimal
     orders_per_minute_max: int
+    net_max: Decimal | None = None
+    instrument_max: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Surroundings:
     What the world looks like to an order at the moment it is checked.
 
     ``gross_quote`` is the account's gross exposure at mark with every unfinished
-    increase counted as filled; ``reference_price`` the price the target was made
+    increase counted as filled, ``net_quote`` the same signed, ``held_quote`` that of
+    the instrument alone, signed; ``reference_price`` the price the target was made
     at; ``sent_monotonic_ns`` when orders were sent lately; ``known_ids`` every client
     order id ever journalled.
     """
@@ -55,6 +64,8 @@ class Surroundings:
     known_ids: Container[str]
     permit: Permit | None
     monotonic_now_ns: int
+    net_quote: Decimal = Decimal(0)
+    held_quote: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,29 +111,46 @@ def check_order(
     return Refused(order, reason) if reason else Approved(order, _STAMP)
 
 
-def leverage_room_lots(
-    around: Surroundings, settings: LimitSettings, freed_quote: Decimal = Decimal(0)
-) -> int:
+def room_lots(around: Surroundings, settings: LimitSettings, side: Side) -> int:
     """
-    Return the lots that still fit under the leverage cap, toward zero.
+    Return the lots that still fit under every cap on that side, toward zero.
 
     Parameters
     ----------
     around : Surroundings
         Where the account stands.
     settings : LimitSettings
-        The cap.
-    freed_quote : Decimal, quote
-        Exposure to leave out of the account's gross.
+        The caps.
+    side : Side
+        Where the increase would go.
     """
-    if not _is_positive(around.mark_price) or not _is_positive(around.equity_quote):
+    mark = around.mark_price
+    if not _is_positive(mark) or not _is_positive(around.equity_quote):
         return 0
-    assert around.mark_price is not None, "a positive mark is one"
-    room = settings.leverage_max * around.equity_quote - (
-        around.gross_quote - freed_quote
+    assert mark is not None, "a positive mark is one"
+    room = min(room for _, room in _rooms(around, settings, side))
+    return max(0, int(room / lot_quote(around.instrument, mark)))
+
+
+def _rooms(
+    around: Surroundings, settings: LimitSettings, side: Side
+) -> Iterator[tuple[str, Decimal]]:
+    """Yield each cap in words and what is left under it, in quote."""
+    equity = around.equity_quote
+    yield (
+        f"{settings.leverage_max} × equity {equity:.2f}",
+        settings.leverage_max * equity - around.gross_quote,
     )
-    lot_quote = around.instrument.lot_size * around.mark_price
-    return max(0, int(room / lot_quote))
+    if settings.net_max is not None:
+        yield (
+            f"{settings.net_max} × equity {equity:.2f} net",
+            settings.net_max * equity - side.sign * around.net_quote,
+        )
+    if settings.instrument_max is not None:
+        yield (
+            f"{settings.instrument_max} × equity {equity:.2f} in one instrument",
+            settings.instrument_max * equity - side.sign * around.held_quote,
+        )
 
 
 def _duplicate(order: Increase | Reduction, around: Surroundings) -> str:
@@ -179,13 +207,13 @@ def _leverage(order: Increase, around: Surroundings, settings: LimitSettings) ->
     assert around.mark_price is not None, "the collar comes first"
     if not _is_positive(around.equity_quote):
         return f"equity is {around.equity_quote}"
-    size = from_steps(order.size_lots, around.instrument.lot_size)
-    gross = around.gross_quote + size * around.mark_price
-    if gross > settings.leverage_max * around.equity_quote:
-        return (
-            f"gross exposure would be {gross:.2f}, beyond {settings.leverage_max} × "
-            f"equity {around.equity_quote:.2f}"
-        )
+    value = order.size_lots * lot_quote(around.instrument, around.mark_price)
+    for cap, room in _rooms(around, settings, order.side):
+        if value > room:
+            return (
+                f"an order of {value:.2f} is beyond {cap} by {value - room:.2f} "
+                "(gross exposure, what is unfinished included)"
+            )
     return ""
 
 

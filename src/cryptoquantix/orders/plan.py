@@ -63,7 +63,7 @@ class ReductionIntent:
 
 @dataclass(frozen=True, slots=True)
 class CancelIntent:
-    """A resting increase is no longer wanted."""
+    """A resting order is no longer wanted."""
 
     instrument: InstrumentId
     client_order_id: str
@@ -131,18 +131,21 @@ def _increase(situation: Situation) -> IncreaseIntent | None:
 
 
 def _cancels(situation: Situation) -> list[CancelIntent]:
-    """Return the resting increases that would take us beyond what is wanted."""
-    allowed = max(0, abs(situation.wanted_lots) - abs(situation.held_lots))
-    if situation.held_lots * situation.wanted_lots < 0:
-        allowed = 0
+    """Return the resting orders that would take us beyond what is wanted."""
+    held, wanted = situation.held_lots, situation.wanted_lots
+    may_grow = max(0, abs(wanted) - abs(held)) if held * wanted >= 0 else 0
+    may_shrink = surplus_lots(held, wanted)
     cancels = []
     for order in situation.unfinished:
-        if not order.is_increase or order.state is not OrderState.WORKING:
+        if order.state is not OrderState.WORKING:
             continue
-        if order.side.sign * situation.wanted_lots > 0 and (
-            order.remaining_lots <= allowed
-        ):
-            allowed -= order.remaining_lots
+        toward = wanted if order.is_increase else -held
+        allowed = may_grow if order.is_increase else may_shrink
+        if order.side.sign * toward > 0 and order.remaining_lots <= allowed:
+            if order.is_increase:
+                may_grow -= order.remaining_lots
+            else:
+                may_shrink -= order.remaining_lots
             continue
         cancels.append(CancelIntent(situation.instrument, order.client_order_id))
     return cancels

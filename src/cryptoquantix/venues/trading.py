@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from cryptoquantix.core.clock import Clock
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.venues.ccxt_bybit import CcxtBybit
 from cryptoquantix.venues.ccxt_deribit import CcxtDeribit
 from cryptoquantix.venues.ccxt_venue import CcxtBinance
 
-_PORTS = {
+_PORTS: Final[
+    Mapping[Venue, type[CcxtBinance] | type[CcxtBybit] | type[CcxtDeribit]]
+] = {
     Venue.BINANCE: CcxtBinance,
     Venue.BYBIT: CcxtBybit,
     Venue.DERIBIT: CcxtDeribit,

@@ -1,0 +1,168 @@
+"""
+An intent becomes a record with an id of its own, held against every limit.
+
+Nothing is sent here. The record says all that the order was decided from, and whose it
+is. Its id is a pure function of account, strategies, instrument, bar and attempt, and
+no attempt is made while the one before is unfinished.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from cryptoquantix.core.account import AccountSnapshot
+from cryptoquantix.core.instrument import Instrument, InstrumentId
+from cryptoquantix.core.order import client_order_id
+from cryptoquantix.journal.records import (
+    INCREASE,
+    REDUCTION,
+    OrderRecord,
+    OrderStanding,
+)
+from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.events import Effect, EngineSettings, Now, SendOrder
+from cryptoquantix.live.instrument_book import InstrumentBook
+from cryptoquantix.orders.attribution import encode_shares, shares_of
+from cryptoquantix.orders.limits import Approved, Surroundings, check_order
+from cryptoquantix.orders.plan import IncreaseIntent, ReductionIntent, Situation
+from cryptoquantix.orders.styles import Leg
+from cryptoquantix.orders.value import lot_quote
+
+# Slices, a flip's two legs, requotes and a few refusals fit in; a runaway does not.
+ATTEMPTS_MAX: Final = 50
+_SENT_MAX: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that one order is made from."""
+
+    book: InstrumentBook
+    situation: Situation
+    intent: IncreaseIntent | ReductionIntent
+    around: Surroundings
+    now: Now
+
+
+class OrderMaker:
+    """Makes the orders of one venue's engine."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        instruments: Mapping[InstrumentId, Instrument],
+        journal: Journal,
+    ) -> None:
+        self._settings = settings
+        self._instruments = instruments
+        self._journal = journal
+        self._sent: deque[int] = deque(maxlen=_SENT_MAX)
+
+    def surroundings(
+        self,
+        book: InstrumentBook,
+        account: AccountSnapshot,
+        unfinished: Iterable[OrderStanding],
+        now: Now,
+    ) -> Surroundings:
+        """Return what an order for ``book`` is held against now."""
+        signed = self._exposures(account, unfinished)
+        mine = sum(
+            (value for id_, value in signed if id_ == book.instrument.id), Decimal(0)
+        )
+        return Surroundings(
+            instrument=book.instrument,
+            mark_price=book.mark_price(now.monotonic_ns),
+            reference_price=book.newest.price,
+            equity_quote=account.equity_quote,
+            gross_quote=sum((abs(value) for _, value in signed), Decimal(0)),
+            net_quote=sum((value for _, value in signed), Decimal(0)),
+            held_quote=mine,
+            sent_monotonic_ns=tuple(self._sent),
+            known_ids=self._journal,
+            permit=now.permit,
+            monotonic_now_ns=now.monotonic_ns,
+        )
+
+    def _exposures(
+        self, account: AccountSnapshot, unfinished: Iterable[OrderStanding]
+    ) -> list[tuple[InstrumentId, Decimal]]:
+        """Return signed exposures, every unfinished increase counted as filled."""
+        found = []
+        for position in account.positions:
+            instrument = self._instruments[position.instrument]
+            value = position.size_lots * lot_quote(instrument, position.mark_price)
+            found.append((position.instrument, value))
+        for standing in unfinished:
+            record = standing.record
+            if record.is_increase:
+                id_ = InstrumentId.parse(record.instrument)
+                lots = max(0, record.size_lots - standing.filled_lots)
+                price = Decimal(record.reference_price)
+                value = lots * lot_quote(self._instruments[id_], price)
+                found.append((id_, record.side.sign * value))
+        return found
+
+    def make(self, decision: Decision, leg: Leg) -> list[Effect]:
+        """Return the order to send where every limit allows it, or what is told."""
+        book, around = decision.book, decision.around
+        record = self._record(decision, leg)
+        if record is None:
+            return []
+        if record.is_increase and record.attempt >= ATTEMPTS_MAX:
+            return [*book.tell(record.kind, f"{ATTEMPTS_MAX} attempts for one bar")]
+        verdict = check_order(record.order(), around, self._settings.limits)
+        if not isinstance(verdict, Approved):
+            return [*book.tell(record.kind, verdict.reason)]
+        self._sent.append(around.monotonic_now_ns)
+        return [*book.tell(record.kind, ""), SendOrder(verdict, record)]
+
+    def _record(self, decision: Decision, leg: Leg) -> OrderRecord | None:
+        """Return the next attempt, or None while the one before is not finished."""
+        book, intent, situation = decision.book, decision.intent, decision.situation
+        account, bar_ns = self._settings.account, book.newest.bar_ns
+        strategy = "+".join(sorted(book.wanted))
+        attempts = self._journal.attempts(
+            account=account,
+            strategy=strategy,
+            instrument=intent.instrument,
+            bar_ns=bar_ns,
+        )
+        if any(not standing.state.is_terminal for standing in attempts):
+            return None
+        attempt = 1 + max((s.record.attempt for s in attempts), default=-1)
+        order_lots = intent.side.sign * leg.size_lots
+        return OrderRecord(
+            client_order_id=client_order_id(
+                account=account,
+                strategy=strategy,
+                instrument=intent.instrument,
+                bar_ns=bar_ns,
+                attempt=attempt,
+            ),
+            account=account,
+            strategy=strategy,
+            instrument=str(intent.instrument),
+            bar_ns=bar_ns,
+            attempt=attempt,
+            kind=INCREASE if isinstance(intent, IncreaseIntent) else REDUCTION,
+            side=intent.side,
+            size_lots=leg.size_lots,
+            type=leg.type,
+            price_ticks=leg.price_ticks,
+            time_in_force=leg.time_in_force,
+            lot_size=str(book.instrument.lot_size),
+            target=math.fsum(w.target for w in book.wanted.values()),
+            reference_price=str(book.newest.price),
+            wanted_lots=situation.wanted_lots,
+            held_lots=situation.held_lots,
+            created_ns=decision.now.time_ns,
+            build=self._settings.build,
+            shares=encode_shares(shares_of(book.missing_lots(), order_lots)),
+            style=book.working.style.value,
+        )

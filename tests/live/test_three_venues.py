@@ -1,0 +1,93 @@
+"""One execution process at three venues: none waits for another, none is mistaken."""
+
+from __future__ import annotations
+
+import pytest
+
+from live.rig3 import INSTRUMENTS, VENUES, three_venues
+from processes import wait_for
+
+
+def near(value: float, wanted: float) -> bool:
+    return abs(value - wanted) <= 0.02 * abs(wanted) + 100
+
+
+@pytest.mark.slow
+def test_targets_become_positions_of_the_same_worth_at_three_venues(tmp_path):
+    with three_venues(tmp_path) as rig:
+        process = rig.start()
+        rig.wait_reconciled(process, times=3)
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(
+            lambda: all(near(rig.held_dollars(v), 50_000) for v in VENUES), 20, 0.2
+        )
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), -0.25))
+        wait_for(
+            lambda: all(near(rig.held_dollars(v), -25_000) for v in VENUES), 20, 0.2
+        )
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.0))
+        wait_for(lambda: all(rig.held(v) == 0 for v in VENUES), 20, 0.2)
+
+        def all_booked() -> bool:
+            totals = dict.fromkeys(VENUES, 0)
+            for f in rig.fills():
+                sign = 1 if f["side"] == "buy" else -1
+                totals[f["instrument"].partition(":")[0]] += sign * f["size_lots"]
+            return len(rig.fills()) >= 9 and not any(totals.values())
+
+        wait_for(all_booked, 20, 0.2)
+        assert {f["fee_currency"] for f in rig.fills()} == {"USDT", "BTC"}
+        assert all(f["client_order_id"] for f in rig.fills())
+        kinds = {r["kind"] for r in rig.reports()}
+        assert not kinds & {"position differs", "foreign fills", "foreign order"}
+        assert process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_dead_venue_delays_no_other_and_a_lost_answer_doubles_nothing(tmp_path):
+    with three_venues(tmp_path) as rig:
+        process = rig.start()
+        rig.wait_reconciled(process, times=3)
+        fault = {"kind": "outage", "venue": "bybit", "mode": "hang", "seconds": 8}
+        rig.simulator.admin("/faults", fault)
+        rig.simulator.admin(
+            "/faults",
+            {
+                "kind": "lost-answer",
+                "venue": "deribit",
+                "match": "GET /api/v2/private/buy",
+                "count": 1,
+                "mode": "cut",
+            },
+        )
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(lambda: near(rig.held_dollars("binance"), 50_000), 5, 0.1)
+        assert rig.held("bybit") == 0
+        wait_for(lambda: near(rig.held_dollars("deribit"), 50_000), 10, 0.1)
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(lambda: near(rig.held_dollars("bybit"), 50_000), 60, 0.2)
+        wait_for(
+            lambda: all(o["state"] == "filled" for o in rig.orders("deribit")), 10, 0.2
+        )
+        (order,) = rig.orders("deribit")
+        assert order["filled_lots"] == rig.held("deribit") / 10
+        assert process.poll() is None
+
+
+@pytest.mark.slow
+def test_resting_orders_follow_the_price_and_end_at_their_deadline(tmp_path):
+    extra = "[execution.working]\nseconds = 6\n"
+    with three_venues(tmp_path, extra=extra, style="post_only") as rig:
+        process = rig.start()
+        rig.wait_reconciled(process, times=3)
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(
+            lambda: all(near(rig.held_dollars(v), 50_000) for v in VENUES), 40, 0.2
+        )
+        orders = rig.journalled().values()
+        assert {o["time_in_force"] for o in orders} >= {"post_only"}
+        assert all(o["style"] == "post_only" for o in orders)
+        for venue in VENUES:
+            assert len(rig.orders(venue)) <= 12
+        rig.permit("reduce_only")
+        assert process.poll() is None
