@@ -121,7 +121,8 @@ class Deployment:
         return self.cqx("status")["state"]
 
     def messages(self) -> list[str]:
-        with urllib.request.urlopen(f"{self.telegram}/calls", timeout=5) as answer:
+        url = f"{self.telegram}/calls?method=sendMessage"
+        with urllib.request.urlopen(url, timeout=5) as answer:
             calls = json.load(answer)["calls"]
         return [call["parameters"]["text"] for call in calls if call["status"] == 200]
 
