@@ -54,6 +54,8 @@ alarms_app = typer.Typer(
     help="Deliver the risk daemon's alarms, and raise one when it falls silent.",
 )
 app.add_typer(alarms_app, name="alarms")
+journal_app = typer.Typer(no_args_is_help=True, help="What execution's journal says.")
+app.add_typer(journal_app, name="journal")
 
 
 def main() -> None:
@@ -99,6 +101,14 @@ def feed(venue: str, config: Config = None) -> None:
     from cryptoquantix.apps.feed import run
 
     run(venue, config)
+
+
+@app.command()
+def recorder(config: Config = None) -> None:
+    """Write the bus's ticks to the catalog, until stopped."""
+    from cryptoquantix.apps.recorder import run
+
+    run(config)
 
 
 @app.command()
@@ -680,6 +690,85 @@ def execution(config: Config = None) -> None:
     from cryptoquantix.apps.execution import run
 
     run(config)
+
+
+@app.command()
+def mirror(config: Config = None) -> None:
+    """Repeat execution's journal in PostgreSQL, until stopped."""
+    from cryptoquantix.apps.mirror import run
+
+    run(config)
+
+
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
+Parquet = Annotated[
+    Path | None, typer.Option("--parquet", help="Write a Parquet file instead.")
+]
+
+
+@journal_app.command("trades")
+def journal_trades(
+    config: Config = None,
+    as_csv: Csv = False,
+    parquet: Parquet = None,
+    as_json: Json = False,
+) -> None:
+    """Show round trips of each strategy with fees, funding and PnL."""
+    from cryptoquantix.apps.journal import trades
+
+    _print_rows("trades", trades(config), parquet, as_csv=as_csv, as_json=as_json)
+
+
+@journal_app.command("orders")
+def journal_orders(
+    config: Config = None,
+    as_csv: Csv = False,
+    parquet: Parquet = None,
+    as_json: Json = False,
+) -> None:
+    """Show every order as it stands."""
+    from cryptoquantix.apps.journal import orders
+
+    _print_rows("orders", orders(config), parquet, as_csv=as_csv, as_json=as_json)
+
+
+@journal_app.command("equity")
+def journal_equity(
+    config: Config = None,
+    as_csv: Csv = False,
+    parquet: Parquet = None,
+    as_json: Json = False,
+) -> None:
+    """Show what each account earned by our fills and funding, booking by booking."""
+    from cryptoquantix.apps.journal import equity
+
+    _print_rows("equity", equity(config), parquet, as_csv=as_csv, as_json=as_json)
+
+
+@journal_app.command("upgrade")
+def journal_upgrade(config: Config = None) -> None:
+    """Bring the journal to this build's version; execution must not be running."""
+    from cryptoquantix.apps.journal import upgrade
+
+    _print(None, as_json=False, text=upgrade(config))
+
+
+def _print_rows(
+    name: str,
+    rows: list[dict[str, object]],
+    parquet: Path | None,
+    *,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    from cryptoquantix.apps.journal import as_csv as csv_text
+    from cryptoquantix.apps.journal import table, write_parquet
+
+    if parquet is not None:
+        text = write_parquet(rows, parquet)
+    else:
+        text = csv_text(rows) if as_csv else table(rows)
+    _print({name: rows}, as_json=as_json, text=text)
 
 
 @app.callback()

@@ -1,0 +1,106 @@
+"""
+A journal read while execution writes it; nothing is written, and no lock is taken.
+
+Raises what a user can act on: there is no such file, or it is of another version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cryptoquantix.core.errors import SettingsError, StateCorrupt
+from cryptoquantix.journal.records import FillRecord, FlowRecord, OrderRecord
+from cryptoquantix.journal.schema import SCHEMA_VERSION
+
+
+class JournalReader:
+    """
+    The journal at ``path``, one query after another.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or it is of an earlier version (``cqx execution`` or
+        ``cqx journal upgrade`` makes it a later one).
+    StateCorrupt
+        If it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            msg = f"there is no journal at {path}"
+            raise SettingsError(msg)
+        (version,) = self.rows("PRAGMA user_version")[0].values()
+        if version != SCHEMA_VERSION:
+            msg = (
+                f"the journal {path} is of version {version}, this build reads "
+                f"{SCHEMA_VERSION}: run cqx journal upgrade while execution is stopped"
+            )
+            raise SettingsError(msg)
+
+    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """Return the rows of a query, each by its columns' names."""
+        with self._open() as connection:
+            return [dict(row) for row in connection.execute(query, values)]
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return every order as it stands, oldest first."""
+        return self.rows("SELECT * FROM orders ORDER BY created_ns, rowid")
+
+    def records(self) -> dict[str, OrderRecord]:
+        """Return every order as decided, by its id."""
+        return {
+            row["client_order_id"]: _struct(row, OrderRecord) for row in self.orders()
+        }
+
+    def fills(self) -> list[FillRecord]:
+        """Return every fill, in the order it was journalled."""
+        found = self.rows("SELECT * FROM fills ORDER BY sequence")
+        for row in found:
+            row["is_inverse"] = bool(row["is_inverse"])
+        return [_struct(row, FillRecord) for row in found]
+
+    def flows(self) -> list[FlowRecord]:
+        """Return all funding, in the order it was journalled."""
+        rows = self.rows("SELECT * FROM flows ORDER BY sequence")
+        return [_struct(row, FlowRecord) for row in rows]
+
+    def changes(self, after: int, most: int) -> list[tuple[int, str, str]]:
+        """Return the rows as written after a sequence number, at most ``most``."""
+        query = (
+            "SELECT sequence, table_name, row FROM changes WHERE sequence > ? "
+            "ORDER BY sequence LIMIT ?"
+        )
+        return [
+            (row["sequence"], row["table_name"], row["row"])
+            for row in self.rows(query, after, most)
+        ]
+
+    def name(self) -> str:
+        """Return what tells this journal from any other."""
+        return str(
+            self.rows("SELECT value FROM facts WHERE name = 'journal'")[0]["value"]
+        )
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        except sqlite3.Error as error:
+            msg = f"the journal {self._path} cannot be read: {error}"
+            raise StateCorrupt(msg) from None
+
+
+def _struct[S: msgspec.Struct](row: dict[str, Any], struct: type[S]) -> S:
+    values = {name: row[name] for name in struct.__struct_fields__}
+    return msgspec.convert(values, struct)
