@@ -14,7 +14,7 @@ from cryptoquantix import cli
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.order import Side
 from cryptoquantix.journal.store import Journal
-from journal.test_trades import fill, flow, order
+from live.test_round_trips import fill, flow, order
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def ask(config, *args):
 @pytest.fixture(autouse=True)
 def second_attempt(monkeypatch):
     """Two orders of one bar need two attempts; the helper knows of one."""
-    import journal.test_trades as made
+    import live.test_round_trips as made
 
     bars = iter(range(100))
     plain = made.record

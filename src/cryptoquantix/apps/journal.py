@@ -15,7 +15,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.journal.reader import JournalReader
 from cryptoquantix.journal.store import Journal
-from cryptoquantix.journal.trades import Books, fold
+from cryptoquantix.live.round_trips import Books, fold
 
 Row = dict[str, Any]
 _PLACES: Final = Decimal("1e-10")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cryptoquantix.core.order import Side
 from cryptoquantix.journal.records import FillRecord, FlowRecord
-from cryptoquantix.journal.trades import fold
+from cryptoquantix.live.round_trips import fold
 from cryptoquantix.orders.attribution import encode_shares
 from journal.test_store import record
 
