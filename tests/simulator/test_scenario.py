@@ -177,3 +177,38 @@ def test_10_october_2025_has_the_shape_of_the_real_day(real_data):
         for r in rows
     ]
     compare("2025-10-10", hours)
+
+
+def test_a_script_goes_on_after_a_restart_and_repeats_nothing():
+    text = """
+about = "Down a tenth, then a fault."
+[[path]]
+points = [[0, 0], [10, -10], [20, -10], [30, 0]]
+[[fault]]
+at = 5
+kind = "frozen-feed"
+[[fault]]
+at = 25
+kind = "book-gap"
+"""
+    listed = [ListedName("binance", "BTCUSDT", "BTC")]
+
+    def player() -> ScenarioPlayer:
+        return ScenarioPlayer(parse_scenario("test", text), 0, listed)
+
+    def factor_of(steps) -> Fraction:
+        product = Fraction(1)
+        for step in steps:
+            product *= step.factor
+        return product
+
+    whole, first, second = player(), player(), player()
+    at = [n * 1_000_000_000 for n in range(31)]
+    wanted = factor_of(s for t in at for s in whole.steps(t))
+    before = factor_of(s for t in at[:16] for s in first.steps(t))
+    assert [f.kind for t in at[:16] for f in first.faults(t)] == ["frozen-feed"]
+    assert second.mark["script"] == first.mark["script"]
+    second.resume(first.mark["start_ns"], at[15])
+    after = factor_of(s for t in at[15:] for s in second.steps(t))
+    assert before * after == wanted
+    assert [f.kind for t in at[15:] for f in second.faults(t)] == ["book-gap"]

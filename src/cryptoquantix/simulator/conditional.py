@@ -48,7 +48,8 @@ class ConditionalExchange(Exchange):
         market = self.market(request.order.symbol)
         client_id = request.order.client_id
         known = self.find_algo(account_id, client_id)
-        if known is not None and known.status is AlgoStatus.NEW:
+        is_taken = known is not None and known.status is AlgoStatus.NEW
+        if is_taken and self.rules.are_client_ids_unique:
             raise CommandRefusedError(Refusal.DUPLICATE_CLIENT_ID)
         if self.open_algo_count(account_id) >= ALGO_ORDERS_OPEN_MAX:
             raise CommandRefusedError(Refusal.TOO_MANY_ORDERS)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from cryptoquantix.core.errors import SettingsError
 
-_HEADER: Final = b"cryptoquantix simulator state 1\n"
+_HEADER: Final = b"cryptoquantix simulator state 2\n"
 _ADMITTED: Final = {
     "builtins": {"set", "frozenset", "complex", "range", "slice", "bytearray"},
     "collections": {"deque", "OrderedDict", "defaultdict", "Counter"},

@@ -8,6 +8,7 @@ since its start, except how long a fault lasts, which is wall time.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterable
 from fractions import Fraction
@@ -219,6 +220,21 @@ class ScenarioPlayer:
     def is_finished(self) -> bool:
         """True once everything scripted has happened."""
         return self._start_ns + int(self.scenario.seconds * _NS) < self.next_ns
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What a restart needs to go on: which script it is and when it began."""
+        script = repr((self.scenario.paths, self.scenario.faults))
+        digest = hashlib.sha256(script.encode()).hexdigest()
+        return {"script": digest, "start_ns": self._start_ns}
+
+    def resume(self, start_ns: int, tape_ns: int) -> None:
+        """Go on at ``tape_ns`` with a script that began at ``start_ns``."""
+        self._start_ns, self.next_ns = start_ns, tape_ns
+        seconds = (tape_ns - start_ns) / _NS
+        for path, _, done in self._followed:
+            done[0] = path.factor(seconds)
+        self._faults = [timed for timed in self._faults if timed.at > seconds]
 
     def steps(self, tape_ns: int) -> list[Step]:
         """Return how prices have moved since the last call; call it from next_ns on."""

@@ -43,6 +43,7 @@ def save_world(path: Path, world: World, keys: Mapping[str, VenueKeys]) -> None:
                 "tape_ns": world.tape.played_ns,
                 "prices": _tape_prices(venues.values()),
                 "crossings": _crossings(world),
+                "scenario": world.player.mark if world.player else {},
                 "venues": {name: _kept(venue) for name, venue in venues.items()},
             },
         )
@@ -87,6 +88,7 @@ class SavedWorld:
             self._prices: dict[str, int] = state["prices"]
             self._venues: dict[str, dict[str, Any]] = state["venues"]
             self._crossings: list[Crossing] = state["crossings"]
+            self._scenario: dict[str, Any] = state["scenario"]
         except (KeyError, TypeError, ValueError):
             msg = f"{path} was saved by another version of the simulator"
             raise SettingsError(msg) from None
@@ -117,6 +119,9 @@ class SavedWorld:
                 )
                 raise SettingsError(msg)
             _restore(venue, kept)
+        player = world.player
+        if player is not None and player.mark["script"] == self._scenario.get("script"):
+            player.resume(self._scenario["start_ns"], self.tape_ns)
         now_ns = world.clock.monotonic_ns()
         world.crossings = [
             replace(c, due_ns=c.due_ns + now_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cryptoquantix.simulator.conditional import ConditionalExchange
 from cryptoquantix.simulator.listing import Listing
@@ -52,13 +52,15 @@ class VenueState:
     What the wire keeps beside the core.
 
     ``cancels_on_disconnect`` are accounts whose new connections start with the
-    dead-man's switch on.
+    dead-man's switch on. ``days`` are the last 24 hours of instruments, as a ticker
+    tells of them.
     """
 
     exchange: ConditionalExchange
     gate: Gate
     cancels_on_disconnect: set[int] = field(default_factory=set)
     subscriptions: Subscriptions | None = None
+    days: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

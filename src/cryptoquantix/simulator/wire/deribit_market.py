@@ -236,7 +236,16 @@ def ticker_json(
 
 def ticker(call: Call) -> Json:
     """Return an instrument's ticker."""
-    return ticker_json(call.exchange, call.market(), call.time_ns)
+    market = call.market()
+    return ticker_json(call.exchange, market, call.time_ns, _day(call, market))
+
+
+def _day(call: Call, market: Market) -> Day:
+    symbol, days = market.listing.symbol, call.state.days
+    found: Day | None = days.get(symbol)
+    if found is None:
+        found = days[symbol] = Day(market)
+    return found
 
 
 def get_order_book(call: Call) -> Json:
@@ -245,7 +254,7 @@ def get_order_book(call: Call) -> Json:
     depth = call.parameters.integer("depth", 5)
     if not 1 <= depth <= 10_000:
         raise invalid_parameter(name="depth", reason="must be within 1..10000")
-    body = ticker_json(call.exchange, market, call.time_ns)
+    body = ticker_json(call.exchange, market, call.time_ns, _day(call, market))
     return body | {
         "change_id": market.book.update_id,
         "bids": levels(market, 1, depth),

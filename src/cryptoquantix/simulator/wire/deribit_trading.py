@@ -163,11 +163,6 @@ def _place(call: Call, side: Side) -> Json:
     market = call.market()
     request = _request(call, market, side)
     if request.original_type:
-        taken = call.exchange.find_algo(call.account_id, request.client_id)
-        if taken is not None:
-            # Labels repeat; the core's names of waiting orders do not.
-            number = len(call.exchange.algos) + 1
-            request = replace(request, client_id=f"{request.label}#{number}")
         algo = call.exchange.place_algo(
             call.account_id, _conditional(request), call.time_ns
         )
