@@ -34,6 +34,7 @@ from cryptoquantix.venues.errors import Failure
 BINANCE_REST: Final = "https://fapi.binance.com"
 ANSWER_MS_MAX: Final = 3_000
 CONNECTIONS: Final = 32
+_TEXT_MAX: Final = 300
 
 
 @dataclass(slots=True)
@@ -224,7 +225,8 @@ def _note(
     body: dict[str, Any] = response if isinstance(response, dict) else {}
     noted.http_status = status
     noted.venue_code, found = _said(body)
-    noted.venue_text = found or text
+    # Bybit repeats what was signed, the key included.
+    noted.venue_text = (found or text).partition("origin_string")[0].strip()[:_TEXT_MAX]
     noted.delay_ns = _delay_ns(headers, body)
     noted.retry_after = headers.get("Retry-After", "")
 

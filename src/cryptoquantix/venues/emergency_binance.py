@@ -31,7 +31,11 @@ from cryptoquantix.core.exposure import (
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues import emergency_rows as rows
-from cryptoquantix.venues.emergency_client import EmergencyClient, params_of
+from cryptoquantix.venues.emergency_client import (
+    PROBES,
+    EmergencyClient,
+    params_of,
+)
 from cryptoquantix.venues.errors import Failure
 from cryptoquantix.venues.weight import ReadBudget
 
@@ -81,7 +85,7 @@ class BinanceEmergency(EmergencyClient):
         CredentialsRefused
             With the sentence to show: the daemon does not start with such a key.
         """
-        await self._read_clock()
+        await self._read_clock(PROBES)
         await self.reading()
         try:
             rights = await self._read(
@@ -157,7 +161,10 @@ class BinanceEmergency(EmergencyClient):
 
     async def ledger(self, since_ns: int) -> tuple[LedgerEntry, ...]:
         """Return income entries since ``since_ns`` of our clock: weight 30."""
-        params = {"startTime": str(self._our_ms(since_ns)), "limit": str(_LEDGER_PAGE)}
+        params = {
+            "startTime": str(self._since_ms(since_ns)),
+            "limit": str(_LEDGER_PAGE),
+        }
         found = await self._read("income", "fapiPrivateGetIncome", params, cost=30)
         with self._shaped("income"):
             return tuple(rows.ledger_entry(row, self._ahead_ms) for row in found)

@@ -32,7 +32,11 @@ from cryptoquantix.core.exposure import (
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues import emergency_bybit_rows as rows
-from cryptoquantix.venues.emergency_client import EVERYTHING, EmergencyClient
+from cryptoquantix.venues.emergency_client import (
+    EVERYTHING,
+    PROBES,
+    EmergencyClient,
+)
 from cryptoquantix.venues.errors import Failure
 from cryptoquantix.venues.weight import ReadBudget
 
@@ -98,7 +102,7 @@ class BybitEmergency(EmergencyClient):
         CredentialsRefused
             With the sentence to show: the daemon does not start with such a key.
         """
-        await self._read_clock()
+        await self._read_clock(PROBES)
         await self.reading()
         answer = await self._get("key rights", "privateGetV5UserQueryApi", {})
         with self._shaped("key rights"):
@@ -198,8 +202,8 @@ class BybitEmergency(EmergencyClient):
         It holds every transfer into and out of the account, deposits and withdrawals
         included: those pass through the owner's funding account.
         """
-        now_ms = self._our_ms(self._clock.time_ns())
-        start_ms = max(self._our_ms(since_ns), now_ms - 7 * 86_400_000 + 1)
+        now_ms = self._venue_time_ms(self._clock.time_ns())
+        start_ms = max(self._since_ms(since_ns), now_ms - 7 * 86_400_000 + 1)
         params = {
             "accountType": "UNIFIED",
             "startTime": str(start_ms),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from cryptoquantix.core.clock import NS_PER_MS
@@ -54,10 +54,16 @@ def coins(row: Row) -> tuple[CoinBalance, ...]:
         equity = number(item["equity"])
         balance = number(item["walletBalance"]) - number(item.get("spotBorrow"))
         if equity or balance:
-            rate = number(item.get("usdValue")) / equity if equity else _ZERO
+            rate = _ratio(number(item.get("usdValue")), equity)
             known = rate if rate > 0 else None
             found.append(CoinBalance(str(item["coin"]), equity, balance, known))
     return tuple(found)
+
+
+def _ratio(value: Decimal, size: Decimal) -> Decimal:
+    """Return what one of ``size`` is worth; both are rounded, to eight digits."""
+    with localcontext(prec=12):
+        return (value / size).normalize() if size else _ZERO
 
 
 def spot(found: Iterable[CoinBalance]) -> tuple[OtherHolding, ...]:

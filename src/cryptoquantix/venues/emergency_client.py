@@ -43,8 +43,14 @@ from cryptoquantix.venues.weight import ReadBudget
 WARM_CONNECTIONS: Final = 16
 """Connections kept open: a halt of ten symbols sends about this much at once."""
 
+PROBES: Final = 4
+"""How often a venue's time is asked at the start: the quickest answer counts."""
+
 EVERYTHING: Final = ""
 """The silence that covers every call, whatever budget it counts on."""
+
+SINCE_SLACK_MS: Final = 1_000
+"""How far our idea of the venue's clock may be off, at most."""
 
 UNREADABLE: Final = (
     KeyError,
@@ -96,7 +102,7 @@ class EmergencyClient:
 
     async def keep_warm(self) -> None:
         """Use every spare connection once, and learn the venue's clock from it."""
-        await asyncio.gather(*(self._read_clock() for _ in range(WARM_CONNECTIONS)))
+        await self._read_clock(WARM_CONNECTIONS)
 
     # -- what a venue says of itself ---------------------------------------------
 
@@ -115,14 +121,20 @@ class EmergencyClient:
 
     # -- the wire ----------------------------------------------------------------
 
-    async def _read_clock(self) -> None:
-        """Learn how far the venue's clock is ahead of ours."""
+    async def _read_clock(self, probes: int = 1) -> None:
+        """Learn how far the venue's clock is ahead of ours, by the quickest answer."""
+        found = await asyncio.gather(*(self._probe() for _ in range(probes)))
+        _, self._ahead_ms = min(found)
+        self._wire.options["timeDifference"] = -self._ahead_ms
+
+    async def _probe(self) -> tuple[int, int]:
+        """Return how long the venue's time took to come, and how far it is ahead."""
         sent_ns = self._clock.time_ns()
         answer = await self._read("time", self._time_method, {}, cost=self._time_cost)
-        middle_ms = (sent_ns + self._clock.time_ns()) // 2 // NS_PER_MS
+        got_ns = self._clock.time_ns()
         with self._shaped("time"):
-            self._ahead_ms = self._venue_ms(answer) - middle_ms
-        self._wire.options["timeDifference"] = -self._ahead_ms
+            ahead_ms = self._venue_ms(answer) - (sent_ns + got_ns) // 2 // NS_PER_MS
+        return got_ns - sent_ns, ahead_ms
 
     async def _read(
         self,
@@ -209,9 +221,13 @@ class EmergencyClient:
             msg = f"{self.name} answered {request} in an unknown shape: {error!r}"
             raise VenueUnavailable(msg, venue=self.name, request=request) from None
 
-    def _our_ms(self, since_ns: int) -> int:
+    def _venue_time_ms(self, time_ns: int) -> int:
         """Return a time of our clock as the venue's milliseconds."""
-        return since_ns // NS_PER_MS + self._ahead_ms
+        return time_ns // NS_PER_MS + self._ahead_ms
+
+    def _since_ms(self, since_ns: int) -> int:
+        """Return from when to ask for entries: a little early, clocks are not exact."""
+        return max(0, self._venue_time_ms(since_ns) - SINCE_SLACK_MS)
 
 
 def params_of(symbols: Collection[str] | None) -> list[dict[str, str]]:

@@ -34,7 +34,11 @@ from cryptoquantix.core.exposure import (
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues import emergency_deribit_rows as rows
-from cryptoquantix.venues.emergency_client import EVERYTHING, EmergencyClient
+from cryptoquantix.venues.emergency_client import (
+    EVERYTHING,
+    PROBES,
+    EmergencyClient,
+)
 from cryptoquantix.venues.errors import Failure
 from cryptoquantix.venues.weight import ReadBudget
 
@@ -92,7 +96,7 @@ class DeribitEmergency(EmergencyClient):
         CredentialsRefused
             With the sentence to show: the daemon does not start with such a key.
         """
-        await self._read_clock()
+        await self._read_clock(PROBES)
         await self.reading()
         stamp, nonce = str(self._wire.milliseconds()), str(self._wire.nonce())
         text = f"{stamp}\n{nonce}\n"
@@ -250,8 +254,8 @@ class DeribitEmergency(EmergencyClient):
     async def _log(self, coin: str, since_ns: int) -> list[Any]:
         params = {
             "currency": coin,
-            "start_timestamp": str(self._our_ms(since_ns)),
-            "end_timestamp": str(self._our_ms(self._clock.time_ns()) + 1_000),
+            "start_timestamp": str(self._since_ms(since_ns)),
+            "end_timestamp": str(self._venue_time_ms(self._clock.time_ns()) + 1_000),
             "count": str(_LOGS_PAGE),
         }
         request = f"transaction log of {coin}"

@@ -60,14 +60,11 @@ def reading(
     resting = number(account.get("totalOpenOrderInitialMargin", "0"))
     known = tuple(rates)
     coins = tuple(coin_balances(account.get("assets", ()), dict(known)))
-    total = number(account["totalMarginBalance"]), number(account["totalWalletBalance"])
-    if {item.coin for item in coins} - {"USDT"}:
-        # Without multi-assets mode the venue's totals are of USDT alone.
-        total = _summed(coins)
+    equity, balance = _totals(account, coins, dict(known).get("USDT", Decimal(1)))
     return Reading(
         venue=venue,
-        equity=total[0],
-        balance=total[1],
+        equity=equity,
+        balance=balance,
         positions=tuple(account_position(row, coin_of) for row in held),
         time_ns=time_ns,
         hints_orders=bool(resting) or len(held) < len(account["positions"]),
@@ -79,6 +76,22 @@ def reading(
             if item.coin not in DOLLARS and item.balance
         ),
     )
+
+
+def _totals(
+    account: Row, coins: tuple[CoinBalance, ...], dollar: Decimal
+) -> tuple[Decimal, Decimal]:
+    """
+    Return equity and balance in USD.
+
+    Without multi-assets mode the venue's totals are of USDT alone: with other coins
+    the sum of them counts. With USDT alone its total counts, so that a total that is
+    not its coin's is seen.
+    """
+    if {item.coin for item in coins} - {"USDT"}:
+        return _summed(coins)
+    total, wallet = account["totalMarginBalance"], account["totalWalletBalance"]
+    return number(total) * dollar, number(wallet) * dollar
 
 
 def _summed(coins: Iterable[CoinBalance]) -> tuple[Decimal, Decimal]:
