@@ -134,7 +134,12 @@ async def test_a_feed_that_waits_ends_when_asked(tmp_path):
     [
         (("feed", "binance"), "binance:NOUSDT-PERP", "", "NOUSDT-PERP is not traded"),
         (("feed", "binance"), "binance:BTCUSDT-SPOT", "", "not as named"),
-        (("feed", "binance"), "bybit:BTCUSDT-PERP", "", "no strategy in the settings"),
+        (
+            ("feed", "binance"),
+            "bybit:BTCUSDT-PERP",
+            "",
+            "neither a strategy nor [feeds]",
+        ),
         (("feed", "kraken"), "binance:BTCUSDT-PERP", "", "no venue 'kraken'"),
         (("strategy",), "bybit:BTCUSDT-PERP", "", "no address of bybit"),
         (

@@ -58,9 +58,9 @@ def _instruments(settings: Settings, venue: str) -> list[InstrumentId]:
 
 
 def fed_instruments(settings: Settings) -> list[InstrumentId]:
-    """Return what is fed: the strategies' instruments, and those of ``[feeds]``."""
+    """Return what is fed: of the strategies, of ``[feeds]`` and of ``[recorder]``."""
     names = [one.instrument for one in settings.strategies]
-    names += settings.feeds.instruments
+    names += (*settings.feeds.instruments, *settings.recorder.instruments)
     return sorted({InstrumentId.parse(name) for name in names})
 
 

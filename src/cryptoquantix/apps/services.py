@@ -32,6 +32,7 @@ ALARMS: Final = "alarms"
 _READY_WORDS: Final = {
     "feed": ("market data subscribed",),
     "strategy": ("bus connected",),
+    "recorder": ("bus connected",),
     "execution": ('"reconciled"', '"halted": true'),
     "alarms": ('"channel"',),
 }
@@ -121,16 +122,20 @@ def child_specs(
 
 def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
     traded = [InstrumentId.parse(one.instrument) for one in settings.strategies]
+    named = (*settings.feeds.instruments, *settings.recorder.instruments)
+    traded += [InstrumentId.parse(name) for name in named]
     venues = sorted({instrument.venue.value for instrument in traded})
     missing = [venue for venue in venues if venue not in settings.venues]
     if missing:
         msg = f"a strategy trades at {missing[0]}, but the settings give no address"
         raise SettingsError(msg)
     feeds = [(f"feed-{venue}", ("feed", venue)) for venue in venues]
-    strategy = [("strategy", ("strategy",))] if venues else []
+    strategy = [("strategy", ("strategy",))] if settings.strategies else []
+    recorder = [("recorder", ("recorder",))] if settings.recorder.enabled else []
     return [
         *feeds,
         *strategy,
+        *recorder,
         (EXECUTION, ("execution",)),
         (ALARMS, ("alarms", "--json")),
     ]

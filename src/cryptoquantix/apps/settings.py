@@ -150,9 +150,11 @@ class RecorderSettings(_Section):
     """
     What ``cqx recorder`` writes to the catalog; no instruments means all that are fed.
 
-    A segment of ticks is put into the catalog every ``segment_seconds``.
+    ``enabled`` lets ``cqx up`` run it. Instruments named here are fed too. A segment
+    of ticks is put into the catalog every ``segment_seconds``.
     """
 
+    enabled: bool = False
     instruments: Instruments = ()
     segment_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
 

@@ -13,6 +13,8 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -128,6 +130,24 @@ def recover(root: Path) -> None:
         return
     try:
         _finish(root)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """
+    Hold the one writer's lock of a catalog, with nothing of an earlier one pending.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    lock = _lock(root)
+    try:
+        _finish(root)
+        yield
     finally:
         os.close(lock)
 

@@ -1,0 +1,305 @@
+"""What was heard is in the catalog, once and exactly, whatever is killed or full."""
+
+import asyncio
+import errno
+import os
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from cryptoquantix.bus.connection import connect
+from cryptoquantix.bus.messages import (
+    MessageDecoder,
+    RecorderStatus,
+    TickBatch,
+    encode,
+)
+from cryptoquantix.bus.subjects import ticks as ticks_subject
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.data.catalog import Catalog
+from cryptoquantix.data.layout import DatasetKey, Marker
+from cryptoquantix.data.quality import check
+from cryptoquantix.data.schema import DatasetKind
+from cryptoquantix.data.segments import recorded_gaps
+from cryptoquantix.data.store import locked
+from cryptoquantix.live import recorder as recorder_module
+from cryptoquantix.live import tick_spool
+from cryptoquantix.live.recorder import Recorder, RecorderLock
+from processes import start_nats
+
+BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
+BYBIT = InstrumentId.parse("bybit:BTCUSDT-PERP")
+KEY = DatasetKey(DatasetKind.TICKS, BTC)
+START_NS = 1_700_006_400 * 10**9  # a midnight UTC
+
+
+def batch(ids, instrument=BTC, follows=None, start_ns=START_NS):
+    ids = list(ids)
+    made = [
+        (start_ns + i * 10**6, 600_000 + i % 97, 1 + i % 1_009, i % 3 == 0, i)
+        for i in ids
+    ]
+    before = ids[0] - 1 if follows is None else follows
+    return TickBatch(
+        instrument.venue.value, instrument.name, "0.1", "0.001", 0, made, before
+    )
+
+
+def a_recorder(tmp_path, client=None, source="aggTrades", **options):
+    return Recorder(
+        tmp_path / "catalog",
+        tmp_path / "spool",
+        [],
+        lambda _: Marker(source),
+        client,
+        SystemClock(),
+        **options,
+    )
+
+
+def hear(recorder, *batches):
+    for one in batches:
+        recorder.hear(f"ticks.{one.venue}.{one.name}", encode(one))
+
+
+def store(recorder):
+    recorder._end_spool()
+    recorder._store_all()
+
+
+def held(tmp_path, key=KEY):
+    return Catalog(tmp_path / "catalog").scan(key).collect()
+
+
+def ids_of(frame):
+    return frame["trade_id"].to_list()
+
+
+def test_what_was_heard_is_held_to_the_last_digit(tmp_path):
+    recorder = a_recorder(tmp_path)
+    sent = [batch(range(start, start + 50)) for start in range(1, 1_001, 50)]
+    hear(recorder, *sent)
+    store(recorder)
+    rows = held(tmp_path).iter_rows(named=True)
+    expected = [tick for one in sent for tick in one.ticks]
+    for row, (time_ns, price, size, is_maker, trade_id) in zip(
+        rows, expected, strict=True
+    ):
+        assert row["time"].timestamp() == time_ns / 10**9
+        assert Decimal(repr(row["price"])) == price * Decimal("0.1")
+        assert Decimal(repr(row["size"])) == size * Decimal("0.001")
+        assert (row["is_buyer_maker"], row["trade_id"]) == (is_maker, trade_id)
+    [dataset] = Catalog(tmp_path / "catalog").datasets()
+    assert (dataset.rows, dataset.source) == (1_000, "aggTrades")
+    assert check(Catalog(tmp_path / "catalog"), KEY).is_clean
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_killed_recorder_loses_nothing_it_was_handed(tmp_path):
+    """The spool file is left as it was, with half a record at its end."""
+    killed = a_recorder(tmp_path)
+    hear(killed, batch(range(1, 11)), batch(range(11, 21)))
+    with killed._spool.path.open("ab") as file:
+        file.write(b"\x40\x00\x00\x00\x01\x02\x03\x04half")
+    after = a_recorder(tmp_path)
+    hear(after, batch(range(21, 31)))
+    after._store_all()
+    store(after)
+    assert ids_of(held(tmp_path)) == list(range(1, 31))
+    assert recorded_gaps(tmp_path / "catalog", KEY) == []
+
+
+def test_a_recorder_killed_between_catalog_and_spool_doubles_nothing(
+    tmp_path, monkeypatch
+):
+    first = a_recorder(tmp_path)
+    hear(first, batch(range(1, 11)), batch(range(15, 21)))
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+    store(first)
+    assert ids_of(held(tmp_path)) == [*range(1, 11), *range(15, 21)]
+    monkeypatch.undo()
+    second = a_recorder(tmp_path)
+    hear(second, batch(range(21, 25)))
+    second._store_all()
+    store(second)
+    assert ids_of(held(tmp_path)) == [*range(1, 11), *range(15, 25)]
+    assert len(recorded_gaps(tmp_path / "catalog", KEY)) == 1
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_ticks_heard_twice_are_held_once(tmp_path):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)), batch(range(6, 16)), batch(range(3, 9)))
+    store(recorder)
+    hear(recorder, batch(range(10, 18)))
+    store(recorder)
+    assert ids_of(held(tmp_path)) == list(range(1, 18))
+    assert recorder.gaps == 0
+
+
+def test_what_never_came_is_noted_beside_the_ticks(tmp_path):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)), batch(range(21, 31)))
+    store(recorder)
+    [gap] = recorded_gaps(tmp_path / "catalog", KEY)
+    assert (gap.after_id, gap.before_id, gap.why) == (10, 21, "not heard")
+    report = check(Catalog(tmp_path / "catalog"), KEY)
+    assert report.counts["gap"] == 10
+
+
+def test_bybits_numbers_jump_and_only_what_the_feed_did_not_vouch_for_is_a_gap(
+    tmp_path,
+):
+    recorder = a_recorder(tmp_path, source="trades")
+    step = 65_536
+    hear(
+        recorder,
+        batch([step, 2 * step], BYBIT, follows=-1),
+        batch([5 * step, 9 * step], BYBIT, follows=2 * step),
+        batch([20 * step], BYBIT, follows=-1),
+    )
+    store(recorder)
+    key = DatasetKey(DatasetKind.TICKS, BYBIT)
+    [gap] = recorded_gaps(tmp_path / "catalog", key)
+    assert (gap.after_id, gap.before_id) == (9 * step, 20 * step)
+    assert check(Catalog(tmp_path / "catalog"), key).counts["gap"] == 1
+
+
+def test_a_segment_over_midnight_is_two_files(tmp_path):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11), start_ns=START_NS - 5 * 10**6))
+    store(recorder)
+    assert len(Catalog(tmp_path / "catalog").dates(KEY)) == 2
+    assert ids_of(held(tmp_path)) == list(range(1, 11))
+
+
+def test_a_day_that_is_over_becomes_one_file(tmp_path):
+    recorder = a_recorder(tmp_path)
+    for start in range(1, 61, 10):
+        hear(recorder, batch(range(start, start + 10)))
+        store(recorder)
+    day = 86_400 * 10**9
+    hear(recorder, batch(range(61, 71), start_ns=START_NS + day))
+    store(recorder)
+    before = held(tmp_path)
+    recorder._compact_all()
+    catalog = Catalog(tmp_path / "catalog")
+    first, last = catalog.dates(KEY)
+    assert [file.name for file in catalog.files(KEY, first)] == ["part-00000.parquet"]
+    assert len(catalog.files(KEY, last)) == 1
+    assert held(tmp_path).equals(before)
+
+
+def test_a_catalog_somebody_writes_to_is_waited_for(tmp_path):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)))
+    recorder._end_spool()
+    recorder._is_ending.set()
+    (tmp_path / "catalog").mkdir()
+    with locked(tmp_path / "catalog"):
+        recorder._store_all()
+        assert len(tick_spool.spool_files(tmp_path / "spool")) == 1
+    recorder._store_all()
+    assert ids_of(held(tmp_path)) == list(range(1, 11))
+
+
+def test_ticks_of_another_origin_are_never_mixed(tmp_path):
+    real = a_recorder(tmp_path, source="aggTrades")
+    hear(real, batch(range(1, 11)))
+    store(real)
+    simulated = a_recorder(tmp_path, source="simulator")
+    hear(simulated, batch(range(11, 21)))
+    store(simulated)
+    assert ids_of(held(tmp_path)) == list(range(1, 11))
+    assert simulated.ticks_dropped == 10
+
+
+def test_a_full_disk_is_told_and_what_is_written_stays_whole(tmp_path, monkeypatch):
+    """The disk takes half a record, then nothing; later there is room again."""
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)))
+    write = os.write
+    room = [20]
+
+    def full(descriptor, data):
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: room.pop()])
+
+    monkeypatch.setattr(tick_spool.os, "write", full)
+    hear(recorder, batch(range(11, 21)), batch(range(21, 31)))
+    assert "not recorded" in recorder.status().problem
+    assert recorder.ticks_dropped == 20
+    monkeypatch.undo()
+    recorder._spool_until_ns = 0
+    hear(recorder, batch(range(31, 41)))
+    assert recorder.status().problem == ""
+    store(recorder)
+    assert ids_of(held(tmp_path)) == [*range(1, 11), *range(31, 41)]
+    [gap] = recorded_gaps(tmp_path / "catalog", KEY)
+    assert (gap.after_id, gap.before_id) == (10, 31)
+
+
+def test_a_catalog_that_cannot_be_written_keeps_the_spool(tmp_path, monkeypatch):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)))
+    recorder._end_spool()
+    recorder._is_ending.set()
+
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    recorder._store_all()
+    assert "No space left" in recorder.status().problem
+    assert not list((tmp_path / "catalog").rglob("*.parquet*"))
+    monkeypatch.undo()
+    recorder._store_all()
+    assert ids_of(held(tmp_path)) == list(range(1, 11))
+
+
+def test_one_recorder_at_a_time(tmp_path):
+    lock = RecorderLock(tmp_path)
+    with pytest.raises(SettingsError, match="another recorder"):
+        RecorderLock(tmp_path)
+    lock.release()
+    RecorderLock(tmp_path).release()
+
+
+async def test_the_bus_is_recorded_and_a_stop_leaves_nothing_behind(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recorder_module, "SYNC_SECONDS", 0.05)
+    statuses = []
+    decoder = MessageDecoder(RecorderStatus)
+
+    async def on_status(message):
+        statuses.append(decoder.decode(message.data))
+
+    with start_nats(tmp_path) as server:
+        client = await connect(server.url, "recorder")
+        sender = await connect(server.url, "test")
+        await sender.subscribe("recorder", cb=on_status)
+        recorder = a_recorder(tmp_path, client, segment_seconds=0.2)
+        task = asyncio.create_task(recorder.run())
+        async with asyncio.timeout(10):
+            while not statuses:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+            for start in range(1, 501, 5):
+                one = batch(range(start, start + 5))
+                await sender.publish(ticks_subject(BTC), encode(one))
+                await asyncio.sleep(0.005)
+            while recorder.segments < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            while recorder.ticks < 500:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        await client.close()
+        await sender.close()
+    assert ids_of(held(tmp_path)) == list(range(1, 501))
+    assert statuses[-1].problem == ""
+    assert not list((tmp_path / "spool").iterdir())
