@@ -17,6 +17,7 @@ def quick(monkeypatch) -> None:
     monkeypatch.setattr(delivery, "_BACKOFF_SECONDS", (0.02, 0.05))
     monkeypatch.setattr(chat, "_BACKOFF_SECONDS", (0.02, 0.05))
     monkeypatch.setattr(chat, "_POLL_SECONDS", 1)
+    monkeypatch.setattr(chat, "_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(chat, "_REPLY_SECONDS", (0.02, 0.02))
     monkeypatch.setattr(chat, "_ORDER_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(duties, "_TICK_SECONDS", 0.02)

@@ -41,6 +41,7 @@ class Daemon:
         self.status = status(build=build_stamp())
         self.is_down = False
         self.is_stuck = False
+        self.is_refusing = False
         self.acks_to_fail = 0
         self.orders_to_fail = 0
         self.taking = Taking()
@@ -63,6 +64,8 @@ class Daemon:
     async def give_status(self, request: web.Request) -> web.Response:
         if self.is_down:
             return web.Response(status=502)
+        if self.is_refusing:
+            return web.Response(status=401)
         return web.Response(text=self.status.to_json())
 
     async def list(self, request: web.Request) -> web.Response:

@@ -282,6 +282,31 @@ async def test_without_a_channel_a_full_list_still_shows_the_newest(
     assert daemon.acks[0] == 1
 
 
+async def test_what_was_only_logged_is_delivered_once_there_is_a_channel(
+    rig, daemon, telegram, caplog
+) -> None:
+    daemon.raise_alarm("nobody heard")
+    async with rig.running():
+        await until(lambda: "nobody heard" in caplog.text)
+    rig.telegram(telegram.url)
+    async with rig.running():
+        await until(lambda: daemon.acks == [1])
+    assert "nobody heard" in telegram.delivered[0]
+
+
+async def test_a_disk_that_was_full_at_the_start_keeps_nobody_from_being_told(
+    rig, daemon, telegram
+) -> None:
+    rig.folder.parent.mkdir(exist_ok=True)
+    rig.folder.write_text("a file where the folder should be")
+    rig.telegram(telegram.url)
+    daemon.raise_alarm("one")
+    async with rig.running():
+        await until(lambda: daemon.acks == [1])
+        await until(lambda: len(telegram.delivered) == 2)
+    assert any("progress cannot be kept" in text for text in telegram.delivered)
+
+
 async def test_a_wrong_token_is_said_and_not_shown(rig, daemon, caplog) -> None:
     async with TelegramStandIn(SystemClock(), token="1:right") as telegram:
         rig.telegram(telegram.url)

@@ -41,8 +41,9 @@ async def test_a_silence_that_was_told_is_not_told_again_after_a_restart(
     rig.silent_seconds = 0.1
     rig.telegram(telegram.url)
     daemon.is_down = True
-    async with rig.running():
-        await until(lambda: telegram.delivered)
+    async with rig.running() as service:
+        progress = service._ledger.progress
+        await until(lambda: telegram.delivered and not progress.entries)
     async with rig.running():
         await asyncio.sleep(0.4)
         assert len(telegram.delivered) == 1
@@ -67,6 +68,17 @@ async def test_a_reading_that_is_too_old_is_an_alarm_and_its_return_is_told(
         daemon.status = well
         await until(lambda: len(telegram.delivered) == 2)
     assert "complete readings are back" in telegram.delivered[1]
+
+
+async def test_a_status_that_is_refused_is_said_with_the_reason(
+    rig, daemon, telegram
+) -> None:
+    rig.reading_seconds, rig.is_watch_only = 0.3, True
+    daemon.is_refusing = True
+    rig.telegram(telegram.url)
+    async with rig.running():
+        await until(lambda: telegram.delivered)
+    assert "refuses this credential" in telegram.delivered[0]
 
 
 async def test_a_dead_channel_does_not_keep_silence_from_being_noticed(

@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 25
 _BACKOFF_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 _STANDBY_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.5
 _REPLY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _ORDER_SECONDS: Final = 30.0
 _ORDER_PAUSE_SECONDS: Final = 1.0
@@ -89,6 +90,9 @@ class Chat:
                 failures = 0
                 for one in said:
                     self._take(one, group)
+                if not said:
+                    # Telegram waits while there is nothing; who does not is not hurried.
+                    await asyncio.sleep(_PAUSE_SECONDS)
 
     def _offset(self) -> int | None:
         """

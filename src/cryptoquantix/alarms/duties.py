@@ -173,8 +173,9 @@ class Duties:
             text = watchdog_text(now_ns, status, self._url)
         else:
             text = report_text(now_ns, status, wrong, notes)
-        # Not one that calls people: what is wrong has alarmed on its own.
-        self._ledger.raise_own(text, "info", now_ns)
+        # Nothing that calls people: what is wrong has alarmed on its own.
+        severity = "warning" if wrong else "info"
+        self._ledger.raise_own(text, severity, now_ns)
         self._delivery.wake()
 
 

@@ -61,6 +61,9 @@ class Keeper:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = (self._folder / "lock").open("a+")
             self._take_lock(self._lock)
+        except OSError as error:
+            self._cannot(error)  # a full or read-only disk: what is there still counts
+        try:
             self.progress = _read(self._folder / _FILE)
         except FileNotFoundError:
             pass

@@ -127,6 +127,7 @@ class Listening:
             if entry.alarm_id is not None and entry.key not in listed:
                 self._ledger.told_daemon(entry)
         for alarm in self._delivered(alarms):
+            self._beat()
             if not await self._acknowledge(alarm):
                 break
         if is_news:
@@ -168,5 +169,4 @@ class Listening:
         except DaemonUnreachable:
             return  # the silence is another watch's, and soon
         except DaemonError as error:
-            _LOG.warning("the daemon's status is not known: %s", error)
-            self._watching.status(None)
+            self._watching.status(None, str(error))

@@ -235,7 +235,8 @@ class Ledger:
 
     def is_satisfied(self, entry: Entry) -> bool:
         """Return whether enough channels have it to tell the daemon."""
-        has = set(entry.delivered)
+        # Not what a channel got that is none any more, such as the log.
+        has = set(entry.delivered) & set(entry.channels)
         needed = self.required & set(entry.channels)
         return needed <= has if needed else bool(has)
 

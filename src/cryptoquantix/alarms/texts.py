@@ -48,9 +48,14 @@ def silence_text(time_ns: int, seconds: float, problem: str) -> str:
     return message("critical", time_ns, text + CONSEQUENCE["silent"])
 
 
-def reading_text(time_ns: int, seconds: float) -> str:
+def reading_text(time_ns: int, seconds: float, problem: str = "") -> str:
     """Return the alarm about a daemon whose last complete reading is too old."""
     text = f"the risk daemon answers, but has no complete reading for {seconds:.0f} s. "
+    if problem:
+        text = (
+            f"the risk daemon lives, but its status cannot be read for "
+            f"{seconds:.0f} s: {problem}. "
+        )
     return message("critical", time_ns, text + CONSEQUENCE["reading"])
 
 

@@ -75,14 +75,14 @@ class Watching:
             text=lambda now_ns, seconds: silence_text(now_ns, seconds, problem),
         )
 
-    def status(self, status: RiskStatus | None) -> None:
-        """Take the age of the last complete reading; None where it is not known."""
+    def status(self, status: RiskStatus | None, problem: str = "") -> None:
+        """Take the age of the last complete reading; None where ``problem`` is."""
         age_ms = None if status is None else status.last_complete_reading_age_ms
         self._observe(
             READING,
             is_heard=age_ms is not None,
             age_ns=(age_ms or 0) * NS_PER_MS,
-            text=reading_text,
+            text=lambda now_ns, seconds: reading_text(now_ns, seconds, problem),
         )
 
     def queue(self, alarms: Sequence[Alarm]) -> None:

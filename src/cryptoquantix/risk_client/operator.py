@@ -145,9 +145,9 @@ class OperatorClient:
     ) -> tuple[str, str]:
         """Return the text of a successful answer, and the address it came from."""
         assert self._session is not None, "use `async with OperatorClient(...)`"
-        url = self._url + path
+        url, asked = self._url + path.partition("?")[0], self._url + path
         try:
-            async with self._session.request(method, url, json=body) as answer:
+            async with self._session.request(method, asked, json=body) as answer:
                 text = await answer.text(errors="replace")
                 if answer.status != 200:
                     raise DaemonRefused(_refusal(answer.status, text, url))
