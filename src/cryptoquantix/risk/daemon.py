@@ -17,6 +17,7 @@ from cryptoquantix.control.status import DrillResult, RiskState, TripRecord
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.risk import book as books
+from cryptoquantix.risk import formula
 from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
@@ -35,7 +36,7 @@ from cryptoquantix.risk.steps import Reached, nothing
 from cryptoquantix.risk.store import DRILL_KIND
 from cryptoquantix.risk.upkeep import Upkeep
 from cryptoquantix.risk.watch import Sight, Watch
-from cryptoquantix.risk.window import WINDOW_NS, HighWaterMark
+from cryptoquantix.risk.window import HighWaterMark
 
 LATCH_SECONDS: Final = 0.1
 WRITE_SECONDS: Final = 2.0
@@ -138,8 +139,9 @@ class Daemon:
             else:
                 self.lock(reason, is_store_corrupt=True)
             return
-        since_ns = self.clock.time_ns() - WINDOW_NS
-        values = store.values(since_ns, self.latch.baseline_sequence)
+        # all that is kept: after a gap of days the first complete reading is still
+        # compared with the peak from before it
+        values = store.values(0, self.latch.baseline_sequence)
         self.watch.resume(book, HighWaterMark(values))
         newest_ns = values[-1][0] if values else 0
         gap_ns = self.clock.time_ns() - newest_ns
@@ -249,11 +251,8 @@ class Daemon:
         assert sight.value is not None
         assert sight.peak is not None
         fraction = drawdown(sight.value, sight.peak)
-        units = self.watch.book.units
-        reason = (
-            f"drawdown {fraction * 100:.4f} % reached the limit of "
-            f"{self.limits.drawdown_fraction_max * 100:.2f} %"
-        )
+        units = self.watch.book.units_now
+        reason = formula.trip_reason(self.watch.book, sight, self.limits)
         record = self.trip_record("drawdown")
         record = replace(
             record,

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from cryptoquantix.control.status import RiskState, RiskStatus, VenueStatus
 from cryptoquantix.core.clock import NS_PER_MS
+from cryptoquantix.risk import formula
 from cryptoquantix.risk.commands import granting
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.rules import drawdown
@@ -19,7 +20,7 @@ def status(daemon: Daemon, *, alarms_undelivered: int) -> RiskStatus:
     grant = granting(daemon)
     book, peak = daemon.watch.book, daemon.watch.mark.peak
     value = book.value
-    mark = None if peak is None else peak * book.units
+    mark = None if peak is None else peak * book.units_now
     fraction = None if value is None or peak is None else drawdown(value, peak)
     halts = daemon.halt_acts
     is_halt = daemon.latch.state.is_halt
@@ -34,7 +35,7 @@ def status(daemon: Daemon, *, alarms_undelivered: int) -> RiskStatus:
         high_water_mark=None if mark is None else f"{mark:.8f}",
         drawdown=None if fraction is None else f"{fraction:f}",
         limit=f"{daemon.limits.drawdown_fraction_max:f}",
-        formula=_formula(daemon, mark, fraction),
+        formula=formula.text(book, peak, daemon.limits),
         last_complete_reading_age_ms=_age_ms(daemon, daemon.watch.complete_ns),
         loop_age_ms=_age_ms(daemon, daemon.second_ns),
         holder=daemon.desk.holder,
@@ -63,19 +64,6 @@ def _reason(daemon: Daemon, why_not_more: str) -> str:
     return f"{daemon.latch.reason}{by}"
 
 
-def _formula(daemon: Daemon, mark: Decimal | None, fraction: Decimal | None) -> str:
-    limit = f"{daemon.limits.drawdown_fraction_max * 100:.2f} %"
-    if mark is None or fraction is None:
-        return f"drawdown = 1 - equity / highest of 24 h, trips at {limit}: no baseline"
-    book = daemon.watch.book
-    counted = book.equity - book.suspended
-    apart = f" ({book.suspended:.2f} unexplained left out)" if book.suspended else ""
-    return (
-        f"drawdown = 1 - {counted:.2f}{apart} / {mark:.2f} (highest of 24 h, "
-        f"transfers taken out) = {fraction * 100:.4f} %, trips at {limit}"
-    )
-
-
 def _venues(daemon: Daemon) -> tuple[VenueStatus, ...]:
     now_ns = daemon.clock.time_ns()
     switches = daemon.upkeep.switches.found()
@@ -89,12 +77,18 @@ def _venues(daemon: Daemon) -> tuple[VenueStatus, ...]:
                 venue=name,
                 problem=daemon.watch.problems.get(name, ""),
                 reading_age_ms=None if age_ns is None else age_ns // NS_PER_MS,
-                equity=None if reading is None else f"{reading.equity:f}",
+                equity=_worth(daemon, name),
                 dead_man_armed=None if switch is None else switch.is_armed,
                 dead_man="not asked yet" if switch is None else shown(switch),
             )
         )
     return tuple(found)
+
+
+def _worth(daemon: Daemon, name: str) -> str | None:
+    """Return a venue's equity in USD at checked rates, where it was ever read."""
+    worth = daemon.watch.book.worth.get(name)
+    return None if worth is None else f"{worth:f}"
 
 
 def _drill_age_ms(daemon: Daemon) -> int | None:
