@@ -91,7 +91,7 @@ class Chat:
                 for one in said:
                     self._take(one, group)
                 if not said:
-                    # Telegram waits while there is nothing; who does not is not hurried.
+                    # Telegram waits for something; who does not is not hurried.
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     def _offset(self) -> int | None:

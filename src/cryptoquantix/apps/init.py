@@ -80,13 +80,26 @@ equity_fraction = "1"
 leverage_max = "3"
 
 [alarms]
-# A risk daemon silent for so many seconds is an alarm of its own.
+# A risk daemon silent for so many seconds is an alarm of its own, as is one whose
+# last complete reading is older than the second.
 daemon_silent_seconds = 10
+reading_age_seconds_max = 30
+# A critical alarm nobody acknowledges (/ack, `cqx alarms ack`) is repeated.
+escalate_minutes = 10
+# The daily report, UTC: a day without it is an alarm to you. Empty: none.
+all_clear_at = "07:00"
 
 [alarms.telegram]
-# Without a token alarms are only logged. Ask @BotFather for one.
+# Without any channel alarms are only logged. Ask @BotFather for a token.
 token = ""
 chat_id = ""
+# Who may write /status, /halt, /flatten. Empty: the person of a private chat.
+command_user_ids = []
+
+[alarms.apprise]
+# Any URL of https://github.com/caronc/apprise/wiki, under a name of yours.
+# mail = "mailto://user:password@example.com"
+# Then `cqx alarms test`.
 """
 
 
