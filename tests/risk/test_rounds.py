@@ -257,3 +257,28 @@ async def test_a_refusal_that_is_no_band_still_ends_flat():
     venue.faults["market"] = [error]
     venue.faults["ioc"] = [error]
     assert (await run(venue)).is_flat
+
+
+class ThinVenue(FakeVenue):
+    """A book so thin that every close fills one lot; it counts unfiltered reads."""
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.full_reads = 0
+
+    async def open_orders(self, symbols=None):
+        self.full_reads += symbols is None
+        return await super().open_orders(symbols)
+
+    async def close_position(self, close):
+        await super().close_position(replace(close, size=min(close.size, Decimal(1))))
+
+
+async def test_a_thin_book_of_many_rounds_spends_no_weight_on_reading_every_order():
+    """An unfiltered read weighs 80: five rounds of three had emptied the budget."""
+    venue = ThinVenue(SystemClock())
+    venue.hold("A", 12)
+    venue.rest(order("A", "1"))
+    await run(venue)
+    assert len(venue.acts("market")) >= 12
+    assert venue.full_reads == 3  # the first one, and the two that prove flat

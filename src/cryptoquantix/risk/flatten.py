@@ -117,6 +117,7 @@ class VenueFlattener:
         self._symbols: set[str] = set()
         self._beside: set[asyncio.Task[bool]] = set()
         self._silent_seconds = 0.0
+        self._has_seen_all = False
         self.remains = Remains()
 
     def know(self, symbols: Iterable[str]) -> None:
@@ -137,12 +138,13 @@ class VenueFlattener:
     ) -> None:
         """Go from ``step`` to verified flat, in as many rounds as it takes."""
         attempt = 0
+        self._has_seen_all = False
         while True:
             self._silent_seconds = 0.0
             if step in {RiskState.TRIPPED, RiskState.CANCELING}:
                 on_step(RiskState.CANCELING)
                 self._reached("canceling")
-                await self.cancel_increasing()
+                await self.cancel_increasing(is_again=attempt > 0)
             if step is not RiskState.VERIFYING:
                 on_step(RiskState.CLOSING)
                 self._reached("closing")
@@ -152,7 +154,7 @@ class VenueFlattener:
                 on_sent()
             on_step(RiskState.VERIFYING)
             self._reached("verifying")
-            if await self.verify():
+            if not await self._still_holds() and await self.verify():
                 self._reached("verified")
                 on_step(RiskState.HALTED)
                 return
@@ -170,9 +172,25 @@ class VenueFlattener:
         pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)]
         return min(pause, self._silent_seconds) if self._silent_seconds else pause
 
-    async def cancel_increasing(self) -> bool:
-        """Cancel what could increase; return whether all of it was acknowledged."""
-        orders = await self._read_orders()
+    async def _still_holds(self) -> bool:
+        """
+        Return whether positions are left, by one cheap read.
+
+        A thin book takes many rounds: looking for every open order in each of them
+        (weight 80 at Binance) would spend the budget that the closes need.
+        """
+        positions = await self._read_positions()
+        return any(not self.why_left(held) for held in positions or ())
+
+    async def cancel_increasing(self, *, is_again: bool = False) -> bool:
+        """
+        Cancel what could increase; return whether all of it was acknowledged.
+
+        With ``is_again`` in the symbols known by now: what appears elsewhere is found
+        when flat is verified.
+        """
+        is_known = is_again and self._has_seen_all and len(self.symbols) <= FILTERED_MAX
+        orders = await self._read_orders(self.symbols if is_known else None)
         if orders is None:
             await self._cancel_blindly()
             return False
@@ -282,6 +300,7 @@ class VenueFlattener:
         except FAILED as error:
             self._failed("open orders cannot be read", error)
             return None
+        self._has_seen_all = self._has_seen_all or symbols is None
         self._learn(orders, ())
         self.remains = Remains(orders, self.remains.positions, problem="acting")
         return orders
