@@ -196,3 +196,111 @@ def test_latency_is_the_receive_time_less_the_event_time():
     decoder, _, _ = feed()
     decoder.decode(agg_trade("BTCUSDT", tick(1), event_ms=1_990).encode())
     assert decoder.latency_ns == 10 * 10**6
+
+
+def gapped(on_gap):
+    sink = Kept()
+    return BinanceDecoder([BTC], sink, ManualClock(2_000_000_000), on_gap), sink
+
+
+@given(st.data())
+def test_whatever_is_lost_doubled_or_overtaken_what_is_handed_on_is_whole(data):
+    """Frames in any order; missing prints are fetched a page at a time, whenever."""
+    count = data.draw(st.integers(1, 40))
+    events = data.draw(
+        st.lists(st.integers(1, count), max_size=80).map(lambda ids: [1, *ids, count])
+    )
+    open_gaps = []
+    decoder, sink = gapped(lambda stream, gap: open_gaps.append(gap))
+    stream = decoder.streams["BTCUSDT"]
+
+    def fetch(page):
+        after, before = stream.wanted()
+        ids = range(after + 1, min(before, after + 1 + page))
+        decoder.splice(stream, [tick(one) for one in ids])
+
+    for trade_id in events:
+        decoder.decode(frame(trade_id))
+        if stream.held is not None and data.draw(st.booleans()):
+            fetch(data.draw(st.integers(1, 5)))
+    while stream.held is not None:
+        fetch(7)
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == list(range(1, count + 1))
+    assert sink.follows[0] == 0
+    ends = [0]
+    for follows, (size, _) in zip(sink.follows, sink.batches, strict=True):
+        assert follows == ends[-1]
+        ends.append(follows + size)
+    assert all(gap.missing == 0 for gap in open_gaps)
+
+
+def test_what_is_given_up_is_counted_and_told_by_the_batch_after_it():
+    gaps = []
+    decoder, sink = gapped(lambda stream, gap: gaps.append(gap))
+    stream = decoder.streams["BTCUSDT"]
+    for trade_id in (10, 12, 13, 17):
+        decoder.decode(frame(trade_id))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [10]
+    decoder.give_up(stream)
+    decoder.decode(frame(18))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [10, 12, 13, 17, 18]
+    assert sink.follows == [9, 11, 16, 17]
+    assert (stream.trades_missing, stream.gaps) == (4, 1)
+    assert [gap.missing for gap in gaps] == [4]
+
+
+def test_prints_that_overtook_each_other_are_put_in_order_without_asking():
+    gaps = []
+    decoder, sink = gapped(lambda stream, gap: gaps.append(gap))
+    for trade_id in (10, 13, 12, 11, 14):
+        decoder.decode(frame(trade_id))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [10, 11, 12, 13, 14]
+    assert [gap.missing for gap in gaps] == [0]
+
+
+def test_a_feed_that_goes_on_from_another_one_misses_nothing():
+    decoder, sink = gapped(lambda stream, gap: None)
+    stream = decoder.streams["BTCUSDT"]
+    stream.resume(7)
+    decoder.begin_session(["BTCUSDT"])
+    decoder.decode(frame(7))
+    decoder.decode(frame(10))
+    assert stream.wanted() == (7, 10)
+    decoder.splice(stream, [tick(8), tick(9)])
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [8, 9, 10]
+    assert sink.follows == [7]
+    assert stream.duplicates == 1
+
+
+def test_held_prints_are_bounded(monkeypatch):
+    monkeypatch.setattr("cryptoquantix.venues.feed.HELD_MAX", 5)
+    gaps = []
+    decoder, sink = gapped(lambda stream, gap: gaps.append(gap))
+    decoder.decode(frame(1))
+    for trade_id in range(3, 12):
+        decoder.decode(frame(trade_id))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [1, *range(3, 12)]
+    assert [gap.missing for gap in gaps] == [1]
+
+
+def test_mark_and_funding_are_handed_on_as_they_were_written():
+    decoder, sink, _ = feed()
+    event = {
+        "e": "markPriceUpdate",
+        "E": 5,
+        "s": "BTCUSDT",
+        "p": "11794.15000000",
+        "i": "11784.62659091",
+        "P": "11784.25641265",
+        "r": "0.00038167",
+        "T": 1562306400000,
+    }
+    decoder.decode(json.dumps(event).encode())
+    decoder.flush()
+    assert sink.marks == [("11794.15000000", "11784.62659091", "0.00038167")]
