@@ -173,6 +173,7 @@ class Position:
     cost: int = 0
     paid_by_a_lot: int = 0
     known: tuple[tuple[int, int], int] = (0, 0), 0  # the last value() and its answer
+    owed: tuple[int, int] = 0, 0  # the last maintenance() of a worth and its answer
 
     def accrued(self) -> int:
         passed = self.product.paid_by_a_lot - self.paid_by_a_lot
@@ -196,6 +197,16 @@ class Position:
         worth = self.value(ticks or self.product.mark) * (1 if self.lots > 0 else -1)
         gain = worth - self.cost
         return -gain if self.product.listing.is_inverse else gain
+
+    def maintenance(self) -> int:
+        """Return what the bracket of its value asks for."""
+        worth = self.value(self.product.mark)
+        if self.owed[0] != worth:
+            brackets = self.product.listing.brackets
+            bracket = next(b for b in brackets if worth <= b.cap * 10**8)
+            share = round(Fraction(worth * bracket.rate_bps, 10_000))
+            self.owed = worth, max(0, share - bracket.cumulative * 10**8)
+        return self.owed[1]
 
     def fill(self, signed: int, ticks: int) -> int:
         """Take a fill; return the PnL it realizes."""
@@ -246,14 +257,7 @@ class Owner:
         )
 
     def maintenance(self, coin: str) -> int:
-        total = 0
-        for position in self.held(coin):
-            worth = position.value(position.product.mark)
-            brackets = position.product.listing.brackets
-            bracket = next(b for b in brackets if worth <= b.cap * 10**8)
-            owed = round(Fraction(worth * bracket.rate_bps, 10_000))
-            total += max(0, owed - bracket.cumulative * 10**8)
-        return total
+        return sum(position.maintenance() for position in self.held(coin))
 
     def fill(self, product: Product, request: OrderRequest, fill: FillDetail) -> None:
         """Check one fill's money and take it into the books."""
