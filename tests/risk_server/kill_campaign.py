@@ -107,13 +107,17 @@ class Campaign:
         self.config.write_text("\n".join(lines) + "\n")
         self.config.chmod(0o600)
 
-    def start(self, kill_at: str = "") -> str:
+    def start(self, kill_at: str = "", before=None) -> str:
         command = [sys.executable, "-m", "cryptoquantix", "risk", "--json"]
         command += ["--config", str(self.config), "--listen", "127.0.0.1:0"]
         environment = os.environ | {"CQX_RISK__KILL_AT_STEP": kill_at}
         with (self.folder / "risk.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=environment
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                preexec_fn=before,  # noqa: PLW1509 - one thread here
             )
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
         line = self.process.stdout.readline() if ready else b""
