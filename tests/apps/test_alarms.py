@@ -100,6 +100,7 @@ def receiver():
 
 def settings(folder, telegram, *, risk="", alarms="", apprise=""):
     path = folder / "alarms.toml"
+    path.touch(mode=0o600)
     path.write_text(
         f'directory = "{folder}/var"\n[risk]\n{risk}\n[alarms]\n{alarms}\n'
         f'[alarms.telegram]\nbase_url = "{telegram.url}"\ntoken = "{TOKEN}"\n'
