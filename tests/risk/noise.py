@@ -25,7 +25,7 @@ from cryptoquantix.core.exposure import (
 )
 from cryptoquantix.risk import book as books
 from cryptoquantix.risk.concerns import Concerns
-from cryptoquantix.risk.explain import blindness
+from cryptoquantix.risk.explain import blindness, inconsistency
 from cryptoquantix.risk.judgement import Judgement, Seen
 from cryptoquantix.risk.rules import Limits
 from cryptoquantix.risk.window import HighWaterMark
@@ -293,8 +293,13 @@ class World:
         account = self.accounts[name]
         coin = self.noise.pick(tuple(account.balances))
         part = Decimal(round(self.noise.between(0.005, 0.15), 4))
-        cash = abs(account.balances[coin]) * part
-        if kind == "in" or account.balances[coin] <= 0:
+        usual, balance = accounts()[name].balances[coin], account.balances[coin]
+        cash = usual * part
+        if balance < usual * Decimal("0.7"):  # nobody drains an account that trades
+            kind = "in"
+        elif balance > usual * Decimal("1.5"):
+            kind = "out"
+        if kind == "in":
             return self._book_flow(name, coin, cash)
         usd = self._book_flow(name, coin, -cash)
         if kind == "between":
@@ -391,9 +396,10 @@ class World:
                 found = self.absurd(self.accounts[name], true)
             problem = blindness(found)
             if problem and found.equity.is_finite() and found.equity <= 0:
-                again = self.noise.uniform()
-                if again < ABSURD / 7:  # the second endpoint is as absurd, at times
-                    problem = ""
+                again = self.noise.uniform()  # as absurd as the first, at times
+                is_confirmed = true.equity <= 0 or again < ABSURD / 7
+                if is_confirmed:
+                    problem = inconsistency(found)
             if problem:
                 problems[name] = problem
             else:

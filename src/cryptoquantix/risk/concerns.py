@@ -118,7 +118,7 @@ class Concerns:
         self._gain = gain
 
     def _rates(self, book: Book) -> None:
-        """Alarm once for each rate that stays odd; none of them trips or moves equity."""
+        """Alarm once for each rate that stays odd; none trips or moves equity."""
         found: dict[str, str] = {}
         for (venue, coin), rate in book.check.outliers.items():
             found[f"{venue} {coin}"] = (

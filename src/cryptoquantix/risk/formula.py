@@ -97,7 +97,7 @@ def _transit(book: Book) -> Iterator[str]:
 def _collateral(book: Book, limits: Limits) -> Iterator[str]:
     if book.collateral:
         word = "counted" if limits.collateral_moves else "not counted"
-        yield f"price moves of coins since the baseline: {book.collateral:+.2f} ({word})"
+        yield f"prices of coins, since the baseline: {book.collateral:+.2f} ({word})"
 
 
 def _estimate(book: Book, peak: Decimal | None) -> Iterator[str]:
