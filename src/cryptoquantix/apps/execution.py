@@ -7,7 +7,10 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
@@ -25,8 +28,10 @@ from cryptoquantix.live.target_watch import TargetWatch
 from cryptoquantix.orders.limits import LimitSettings
 from cryptoquantix.orders.styles import Style, Working
 from cryptoquantix.risk_client.permit import PermitClient
+from cryptoquantix.venues.backoff import Backoff
+from cryptoquantix.venues.hints import HintStream
 from cryptoquantix.venues.port import VenuePort
-from cryptoquantix.venues.trading import trading_port
+from cryptoquantix.venues.trading import TradingPort, hint_dialect, trading_port
 
 
 def run(config: Path | None = None) -> None:
@@ -88,6 +93,24 @@ async def _serve(
             group.create_task(permits.run())
             group.create_task(watch.run())
             group.create_task(execution.run())
+            for venue, port in ports.items():
+                stream = _hints(settings, port, partial(execution.on_hint, venue))
+                group.create_task(stream.run())
+
+
+def _hints(
+    settings: Settings, port: TradingPort, on_hint: Callable[[], None]
+) -> HintStream:
+    clock, one = SystemClock(), settings.venues[port.venue.value]
+    dialect = hint_dialect(
+        port,
+        ws=one.ws,
+        key=one.key.get_secret_value(),
+        secret=one.secret.get_secret_value(),
+        clock=clock,
+    )
+    backoff = Backoff(np.random.default_rng(clock.time_ns()))
+    return HintStream(port.venue, dialect, on_hint, backoff=backoff, clock=clock)
 
 
 def _desks(  # noqa: PLR0917 - the parts of one composition

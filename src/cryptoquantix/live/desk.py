@@ -62,6 +62,8 @@ _FILLS_NS: Final = 15 * NS_PER_SECOND
 _FILLS_NS_PER_INSTRUMENT: Final = 2 * NS_PER_SECOND
 _FUNDING_NS: Final = 600 * NS_PER_SECOND
 _DEAD_MAN_SECONDS: Final = 10.0
+_BUNCH_SECONDS: Final = 0.05
+_HINT_SECONDS: Final = 1.0
 _SWEEP_NS: Final = 60 * NS_PER_SECOND
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _PAUSE_SECONDS: Final = 0.5
@@ -99,6 +101,7 @@ class Desk:
         self._look_ups: dict[str, tuple[int, int]] = {}
         self._switch: DeadManSwitch | None = None
         self._hinted = False
+        self._hint_read_ns = -NS_PER_SECOND
         self._asked: set[InstrumentId] = set()
         self._swept_ns = 0
         self._filled_ns = 0
@@ -269,6 +272,7 @@ class Desk:
                 if is_woken and not is_due:
                     await self._read_woken(engine)
                 else:
+                    self._hinted = False
                     await self._read_all(engine)
                     full_ns = now_ns
                 self.is_unreachable = False
@@ -310,9 +314,18 @@ class Desk:
             self._report(Notice("dead man's switch", self.venue.value, text))
 
     def hint(self) -> None:
-        """Take a hint that something changed at the venue: read at once."""
+        """
+        Take a hint that something changed at the venue: read soon.
+
+        Hints come in bunches, and readings have a price: one reading follows a bunch,
+        and the next hint's reading follows it a second later at the earliest.
+        """
+        if self._hinted:
+            return
         self._hinted = True
-        self._wake.set()
+        since_ns = self._clock.monotonic_ns() - self._hint_read_ns
+        delay = max(_BUNCH_SECONDS, _HINT_SECONDS - since_ns / NS_PER_SECOND)
+        asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     async def _sleep(self, seconds: float) -> bool:
         """Return after ``seconds``, or at once and True when an order ended."""
@@ -328,6 +341,8 @@ class Desk:
         assert self._books is not None, "made by _start"
         is_hinted, self._hinted = self._hinted, False
         asked_ns = self._clock.monotonic_ns()
+        if is_hinted:
+            self._hint_read_ns = asked_ns
         account = await self._port.account()
         is_resting = any(s.state is OrderState.WORKING for s in engine.unfinished)
         if is_hinted and is_resting:

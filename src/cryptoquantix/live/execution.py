@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cryptoquantix.control.permit import PermitMode
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.live.desk import Desk
 from cryptoquantix.live.events import PermitSource, Wanted
 
@@ -50,6 +50,12 @@ class Execution:
         for desk in self._desks:
             if desk.venue is instrument.venue:
                 desk.on_target(wanted, instrument)
+
+    def on_hint(self, venue: Venue) -> None:
+        """Let a venue's desk look at once: something may have changed there."""
+        for desk in self._desks:
+            if desk.venue is venue:
+                desk.hint()
 
     async def run(self) -> None:
         """

@@ -217,6 +217,17 @@ class CcxtBinance(CcxtAccount):
             key=lambda flow: flow.venue_time_ns,
         )
 
+    async def listen_key(self) -> str:
+        """Return the key of the private stream, which holds for an hour."""
+        self._connect()
+        answer = await self._read("listenKey", 1, "fapiPrivatePostListenKey")
+        with self._shaped("listenKey"):
+            return str(answer["listenKey"])
+
+    async def keep_listen_key(self) -> None:
+        """Renew the key of the private stream."""
+        await self._read("listenKey", 1, "fapiPrivatePutListenKey")
+
     # -- acting -----------------------------------------------------------------
 
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> None:

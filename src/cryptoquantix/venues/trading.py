@@ -1,4 +1,4 @@
-"""The venue port of a venue, by its name; it opens no connection."""
+"""The venue port and the private stream of a venue, by its name; it opens none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from cryptoquantix.core.instrument import Venue
 from cryptoquantix.venues.ccxt_bybit import CcxtBybit
 from cryptoquantix.venues.ccxt_deribit import CcxtDeribit
 from cryptoquantix.venues.ccxt_venue import CcxtBinance
+from cryptoquantix.venues.hints import (
+    BinanceHints,
+    BybitHints,
+    DeribitHints,
+    HintDialect,
+)
+
+type TradingPort = CcxtBinance | CcxtBybit | CcxtDeribit
 
 _PORTS: Final[
-    Mapping[Venue, type[CcxtBinance] | type[CcxtBybit] | type[CcxtDeribit]]
+    Mapping[Venue, type[CcxtBinance | CcxtBybit | CcxtDeribit]]
 ] = {
     Venue.BINANCE: CcxtBinance,
     Venue.BYBIT: CcxtBybit,
@@ -22,6 +30,21 @@ _PORTS: Final[
 
 def trading_port(
     venue: Venue, *, rest: str, key: str, secret: str, clock: Clock
-) -> CcxtBinance | CcxtBybit | CcxtDeribit:
+) -> TradingPort:
     """Return the account of ``key`` at ``venue`` as execution needs it."""
     return _PORTS[venue](rest=rest, key=key, secret=secret, clock=clock)
+
+
+def hint_dialect(
+    port: TradingPort,
+    *,
+    ws: str,
+    key: str,
+    secret: str,
+    clock: Clock,
+) -> HintDialect:
+    """Return how the private stream of ``port``'s account is opened."""
+    if isinstance(port, CcxtBinance):
+        return BinanceHints(ws, port.listen_key, port.keep_listen_key)
+    kind = BybitHints if isinstance(port, CcxtBybit) else DeribitHints
+    return kind(ws, key, secret, clock)
