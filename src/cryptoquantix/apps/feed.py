@@ -47,7 +47,7 @@ def run(venue: str, config: Path | None = None) -> None:
 
 
 def _instruments(settings: Settings, venue: str) -> list[InstrumentId]:
-    wanted = [one for one in fed_instruments(settings) if one.venue.value == venue]
+    wanted = [one for one in settings.fed_instruments if one.venue.value == venue]
     if not wanted:
         msg = (
             f"neither a strategy nor [feeds] in the settings names an instrument of "
@@ -55,13 +55,6 @@ def _instruments(settings: Settings, venue: str) -> list[InstrumentId]:
         )
         raise SettingsError(msg)
     return wanted
-
-
-def fed_instruments(settings: Settings) -> list[InstrumentId]:
-    """Return what is fed: of the strategies, of ``[feeds]`` and of ``[recorder]``."""
-    names = [one.instrument for one in settings.strategies]
-    names += (*settings.feeds.instruments, *settings.recorder.instruments)
-    return sorted({InstrumentId.parse(name) for name in names})
 
 
 async def _feed(

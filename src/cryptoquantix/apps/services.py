@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from cryptoquantix.apps.settings import DEFAULT_FILE, Settings
 from cryptoquantix.bus.server import nats_command
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.supervisor.process import is_listening
 from cryptoquantix.supervisor.service import ServiceSpec
 
@@ -121,10 +120,7 @@ def child_specs(
 
 
 def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
-    traded = [InstrumentId.parse(one.instrument) for one in settings.strategies]
-    named = (*settings.feeds.instruments, *settings.recorder.instruments)
-    traded += [InstrumentId.parse(name) for name in named]
-    venues = sorted({instrument.venue.value for instrument in traded})
+    venues = sorted({one.venue.value for one in settings.fed_instruments})
     missing = [venue for venue in venues if venue not in settings.venues]
     if missing:
         msg = f"a strategy trades at {missing[0]}, but the settings give no address"

@@ -207,6 +207,10 @@ class ExecutionSettings(_Section):
     working: WorkingSettings = WorkingSettings()
 
 
+# Lower case, because the environment's names are.
+ChannelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
 class TelegramSettings(_Section):
     """
     The bot and the chat that alarms go to; no token means no Telegram.
@@ -236,7 +240,7 @@ class AlarmSettings(_Section):
     """
 
     telegram: TelegramSettings = TelegramSettings()
-    apprise: dict[str, SecretStr] = {}
+    apprise: dict[ChannelName, SecretStr] = {}
     required: tuple[str, ...] = ()
     escalation: tuple[str, ...] = ()
     critical_only: tuple[str, ...] = ()
@@ -324,6 +328,13 @@ class Settings(BaseSettings):
     def kernel_cache(self) -> Path:
         """Compiled strategies."""
         return self.directory / "kernels"
+
+    @property
+    def fed_instruments(self) -> tuple[InstrumentId, ...]:
+        """What is fed: of the strategies, of ``[feeds]`` and of ``[recorder]``."""
+        names = [one.instrument for one in self.strategies]
+        names += (*self.feeds.instruments, *self.recorder.instruments)
+        return tuple(sorted({InstrumentId.parse(name) for name in names}))
 
 
 def load_settings(path: Path | None = None) -> Settings:
