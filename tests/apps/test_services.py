@@ -22,6 +22,8 @@ secret = "risk-secret"
 [alarms.telegram]
 token = "telegram-token"
 chat_id = "1"
+[alarms.apprise]
+mail = "mailto://mail-secret"
 [[strategies]]
 name = "trend_breakout"
 instrument = "binance:BTCUSDT-PERP"
@@ -51,6 +53,7 @@ def secrets_of(spec, monkeypatch) -> set[str]:
     held = (
         *(venue.key, venue.secret, venue.risk.key, venue.risk.secret),
         *(settings.risk.token, settings.alarms.telegram.token),
+        *settings.alarms.apprise.values(),
     )
     return {secret.get_secret_value() for secret in held} - {""}
 
@@ -67,7 +70,7 @@ def test_no_service_holds_a_secret_of_another(config, monkeypatch) -> None:
         "feed-binance": set(),
         "strategy": set(),
         "execution": {"trade-key", "trade-secret", "the-token"},
-        "alarms": {"telegram-token", "the-token"},
+        "alarms": {"telegram-token", "mailto://mail-secret", "the-token"},
         "risk": {"risk-key", "risk-secret", "the-token"},
     }
 
