@@ -370,24 +370,22 @@ class FeedService:
 
     async def _watch_quotes(self) -> None:
         """Give up a socket whose instrument trades while its quotes stand still."""
-        # By symbol: the last quote heard, and when we noticed a trade after it.
-        noticed: dict[str, tuple[int, int]] = {}
+        # By symbol: the last quote heard when trades were seen to go on without.
+        noticed: dict[str, int] = {}
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
-            now_ns = self._clock.monotonic_ns()
             for socket in self.sockets:
                 since_ns = socket.subscribed_monotonic_ns
                 for symbol in socket.plan.quote_symbols if since_ns >= 0 else ():
                     stream = self.decoder.streams[symbol]
                     heard_ns = max(stream.quote_monotonic_ns, since_ns)
-                    if stream.trade_monotonic_ns <= heard_ns:
+                    # A market that fell silent after a trade moves no quote either.
+                    if stream.trade_monotonic_ns - heard_ns <= SILENCE_NS:
                         continue
-                    at = noticed.get(symbol)
-                    if at is None or at[0] != heard_ns:
-                        noticed[symbol] = (heard_ns, now_ns)
-                    elif now_ns - at[1] > SILENCE_NS:
+                    if noticed.get(symbol) == heard_ns:
                         socket.restart(f"{symbol} trades, its quotes are silent")
                         break
+                    noticed[symbol] = heard_ns
 
 
 def _stream_status(stream: InstrumentStream, now_ns: int) -> StreamStatus:
