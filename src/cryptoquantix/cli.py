@@ -272,29 +272,23 @@ def drill(
     as_json: Json = False,
 ) -> None:
     """Put the kill switch to the test, on fresh processes or a running deployment."""
-    from rich.console import Console
-
     from cryptoquantix.apps.drill import DrillOptions, listed, listing, run, table
 
     if name == "list":
         _print({"drills": listed()}, as_json=as_json, text=listing())
         return
 
-    def report(drill_name: str, number: int, outcome: Outcome) -> None:
+    def report(number: int, outcome: Outcome) -> None:
         sys.stderr.write(f"run {number} of {runs}: {outcome.sentence()}\n")
 
     options = DrillOptions(
-        runs=runs,
         is_quick=quick,
         venues=tuple(filter(None, venues.split(","))),
         admin=admin,
         config=config,
     )
-    result = run(name, report, options)
-    if as_json:
-        _print(result, as_json=True, text="")
-    else:
-        Console().print(table(result))
+    result = run(name, runs, report, options)
+    _print(result, as_json=as_json, text=table(result))
     if not all(one["passed"] for one in result["drills"]):
         raise typer.Exit(1)
 

@@ -30,10 +30,10 @@ from cryptoquantix.bus.subjects import target_key
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import CryptoquantixError
-from cryptoquantix.drills.flash_crash import KillResult
+from cryptoquantix.drills.kill import KillResult
+from cryptoquantix.drills.requests import Record
 from cryptoquantix.drills.scorecard import (
     ClosedPosition,
-    Record,
     closed_positions,
     read_kill_times,
 )

@@ -38,6 +38,7 @@ def write_settings(
     strategies: Sequence[Mapping[str, Any]] = (),
     telegram: Mapping[str, str] | None = None,
     execution: Mapping[str, str] | None = None,
+    risk: Mapping[str, object] | None = None,
 ) -> Path:
     """
     Write ``cryptoquantix.toml`` for a rehearsal and return its path.
@@ -56,6 +57,7 @@ def write_settings(
                 "listen": f"127.0.0.1:{risk_port}",
                 "url": f"http://127.0.0.1:{risk_port}",
                 "token": secrets.token_hex(16),
+                **(risk or {}),
             },
         ),
         *_table("execution", execution or {}),

@@ -1,5 +1,5 @@
 """
-The account's owner at the simulator: a small signed REST client; it reads no log.
+The account's owner at a simulated venue, whichever it is; it reads no log.
 
 Drills act from outside, as a person with a venue's web page would, and share no
 code with the adapters that they put to the test.
@@ -7,32 +7,81 @@ code with the adapters that they put to the test.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode
+import asyncio
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 import aiohttp
 
-from cryptoquantix.core.errors import VenueError
+from cryptoquantix.core.errors import RateLimited, VenueError
+from cryptoquantix.drills.book import BookOrder, Listing
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from cryptoquantix.core.clock import Clock
-
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
-_RECEIVE_WINDOW_MS = 2_000
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+_PAUSE_SECONDS: Final = 0.25
+_TRIES_MAX: Final = 40  # ten seconds: no venue's order budget takes longer to refill
 
 
-class AccountOwner:
-    """One account at a simulated Binance USD-M venue."""
+class AccountOwner(Protocol):
+    """One account at one venue, used with ``async with``."""
 
-    def __init__(self, rest: str, key: str, secret: str, clock: Clock) -> None:
+    @property
+    def venue(self) -> str:
+        """The venue's name."""
+        ...
+
+    async def listings(self) -> list[Listing]:
+        """Return what can be traded, with its steps, in the venue's order."""
+        ...
+
+    async def prices(self) -> dict[str, Decimal]:
+        """Return the last price of every symbol."""
+        ...
+
+    async def send(self, order: BookOrder) -> None:
+        """Place one order; ``RateLimited`` when the venue's budget is spent."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Open its connection."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close its connection."""
+        ...
+
+
+async def place(owner: AccountOwner, order: BookOrder) -> None:
+    """
+    Place one order, waiting where the venue's order budget is spent.
+
+    Raises
+    ------
+    VenueError
+        If the venue refuses it, or is still too busy after ten seconds.
+    """
+    for _ in range(_TRIES_MAX):
+        try:
+            await owner.send(order)
+        except RateLimited:
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return
+    msg = f"{owner.venue} takes no order for ten seconds: too many requests"
+    raise RateLimited(msg, venue=owner.venue)
+
+
+class Wire:
+    """HTTP with JSON answers, for the owners' small clients."""
+
+    def __init__(self, venue: str, rest: str) -> None:
+        self.venue = venue
         self._rest = rest
-        self._key = key
-        self._secret = secret.encode()
-        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -48,84 +97,37 @@ class AccountOwner:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, method: str, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> tuple[int, Any]:
         """
-        Return the venue's answer to one signed request.
+        Return status and JSON of one answer.
 
         Cancellation leaves the request's outcome unknown, as it would a person.
 
         Raises
         ------
         VenueError
-            If the venue refuses: its own code and message.
+            If no JSON came back.
         """
-        parameters["recvWindow"] = str(_RECEIVE_WINDOW_MS)
-        parameters["timestamp"] = str(self._clock.time_ns() // 1_000_000)
-        query = urlencode(parameters)
-        signature = hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
-        url = f"{self._rest}{path}?{query}&signature={signature}"
-        return await self._request(method, url, {"X-MBX-APIKEY": self._key})
-
-    async def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        return await self._request("GET", self._rest + path, {})
-
-    async def _request(self, method: str, url: str, headers: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
         assert self._session is not None, "used outside its context"
-        async with self._session.request(method, url, headers=headers) as answer:
-            body = await answer.json(content_type=None)
-            if answer.status != 200:
-                request = f"{method} {answer.url.path}"
-                msg = f"{request} was refused: {body}"
-                raise VenueError(msg, venue="binance", request=request)
-            return body
+        try:
+            async with self._session.request(
+                method, self._rest + target, headers=headers, data=body
+            ) as answer:
+                return answer.status, await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            path = target.partition("?")[0]
+            msg = f"{self.venue} gave no answer to {method} {path}: {error!r}"
+            raise VenueError(msg, venue=self.venue, request=path) from None
 
-    async def exchange_information(self) -> dict[str, Any]:
-        """Return the venue's listing, as it publishes it."""
-        answer: dict[str, Any] = await self._get("/fapi/v1/exchangeInfo")
-        return answer
-
-    async def prices(self) -> dict[str, str]:
-        """Return the last price of every symbol, as decimal text."""
-        rows = await self._get("/fapi/v1/ticker/price")
-        return {row["symbol"]: row["price"] for row in rows}
-
-    async def market(self, symbol: str, side: str, quantity: str) -> dict[str, Any]:
-        """Open or close at market; return the venue's order."""
-        answer: dict[str, Any] = await self.call(
-            "POST",
-            "/fapi/v1/order",
-            symbol=symbol,
-            side=side,
-            type="MARKET",
-            quantity=quantity,
-            newOrderRespType="RESULT",
-        )
-        return answer
-
-    async def limit(self, symbol: str, side: str, quantity: str, price: str) -> None:
-        """Rest one limit order, good till canceled."""
-        await self.call(
-            "POST",
-            "/fapi/v1/order",
-            symbol=symbol,
-            side=side,
-            type="LIMIT",
-            timeInForce="GTC",
-            quantity=quantity,
-            price=price,
-        )
-
-    async def stop(
-        self, symbol: str, side: str, quantity: str, trigger_price: str
-    ) -> None:
-        """Rest one conditional market order, which lives in the algo service."""
-        await self.call(
-            "POST",
-            "/fapi/v1/algoOrder",
-            algoType="CONDITIONAL",
-            symbol=symbol,
-            side=side,
-            type="STOP_MARKET",
-            quantity=quantity,
-            triggerPrice=trigger_price,
-        )
+    def refusal(self, request: str, answer: object, *, is_busy: bool) -> VenueError:
+        """Return the error for a refused request: the venue's own words."""
+        msg = f"{self.venue}: {request} was refused: {answer}"
+        if is_busy:
+            return RateLimited(msg, venue=self.venue, request=request)
+        return VenueError(msg, venue=self.venue, request=request)

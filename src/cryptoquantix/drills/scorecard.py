@@ -8,22 +8,23 @@ drawdown first reached the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_MS
-
-Record = Mapping[str, Any]
+from cryptoquantix.drills.requests import (
+    Record,
+    at_venue,
+    flat_requests,
+    is_account_reading,
+    is_act,
+    requests_of,
+    words,
+)
 
 VERIFY_INTERVAL_NS: Final = 500 * NS_PER_MS
-_ACTS: Final = frozenset({"POST", "DELETE"})
-_ACCOUNT_PATHS: Final = frozenset(
-    {"/fapi/v2/account", "/fapi/v3/account", "/fapi/v2/balance", "/fapi/v3/balance"}
-)
-_POSITION_PATHS: Final = frozenset({"/fapi/v2/positionRisk", "/fapi/v3/positionRisk"})
-_ORDER_PATHS: Final = ("/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,10 @@ class KillTimes:
 
     ``detected_ms``: the answer of the last account reading before the first act, the
     reading on which the daemon acted. ``sent_ms``: the last cancel or close that
-    arrived before the account was flat. ``filled_ms``: the account was flat.
-    ``flat_ms``: flat was verified: the second of two complete readings (positions
-    and both classes of open orders) at least 500 ms apart, both after the last fill.
+    arrived before its account was flat. ``filled_ms``: every account was flat.
+    ``flat_ms``: flat was verified everywhere: the second of two complete readings
+    (positions and all classes of open orders) at least 500 ms apart, both after the
+    venue's last fill.
     """
 
     detected_ms: float | None
@@ -44,7 +46,11 @@ class KillTimes:
     flat_ms: float | None
 
 
-def read_kill_times(records: Sequence[Record], crossed_ns: int) -> KillTimes:
+def read_kill_times(
+    records: Sequence[Record],
+    crossed_ns: int,
+    venues: Sequence[str] = ("binance",),
+) -> KillTimes:
     """
     Return the times of one kill from the log records of its run.
 
@@ -52,60 +58,81 @@ def read_kill_times(records: Sequence[Record], crossed_ns: int) -> KillTimes:
     ----------
     records : the simulator's log, in order
     crossed_ns : wall ns, when the true drawdown first reached the threshold
+    venues : where the book was; every one of them must come to be flat
     """
-    flat_ns = _last_flat(records)
-    requests = [
-        r for r in records if r["kind"] == "request" and r["key_role"] == "risk"
-    ]
-    acts = [r for r in requests if r["method"] in _ACTS and r["time_ns"] >= crossed_ns]
-    before = [a for a in acts if flat_ns is None or a["time_ns"] <= flat_ns]
+    requests = requests_of(records)
+    acts = [r for r in requests if is_act(r) and r["time_ns"] >= crossed_ns]
     detected_ns = None
     if acts:
+        first_ns = min(r["time_ns"] for r in acts)
         readings = [
             r["time_ns"]
             for r in requests
-            if r["path"] in _ACCOUNT_PATHS and r["time_ns"] <= acts[0]["time_ns"]
+            if is_account_reading(r) and r["time_ns"] <= first_ns
         ]
-        detected_ns = readings[-1] if readings else None
-    verified_ns = None if flat_ns is None else _verified(requests, flat_ns)
+        detected_ns = max(readings, default=None)
+    ends = [_Ending.read(at_venue(records, v), acts, v) for v in venues]
     return KillTimes(
         detected_ms=_since(crossed_ns, detected_ns),
-        sent_ms=_since(crossed_ns, before[-1]["time_ns"] if before else None),
-        filled_ms=_since(crossed_ns, flat_ns),
-        flat_ms=_since(crossed_ns, verified_ns),
+        sent_ms=_since(crossed_ns, max((e.sent_ns or 0 for e in ends), default=0)),
+        filled_ms=_since(crossed_ns, _all([e.flat_ns for e in ends])),
+        flat_ms=_since(crossed_ns, _all([e.verified_ns for e in ends])),
     )
 
 
-def _last_flat(records: Iterable[Record]) -> int | None:
-    flats = [r["time_ns"] for r in records if r["kind"] == "flat"]
-    return flats[-1] if flats else None
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How one venue came to its end."""
+
+    sent_ns: int | None
+    flat_ns: int | None
+    verified_ns: int | None
+
+    @classmethod
+    def read(
+        cls, records: Sequence[Record], acts: Sequence[Record], venue: str
+    ) -> _Ending:
+        flats = [r["time_ns"] for r in records if r["kind"] == "flat"]
+        flat_ns = flats[-1] if flats else None
+        sent = [
+            r["time_ns"]
+            for r in at_venue(acts, venue)
+            if flat_ns is None or r["time_ns"] <= flat_ns
+        ]
+        verified_ns = None
+        if flat_ns is not None:
+            verified_ns = _verified(requests_of(records), flat_ns, venue)
+        return cls(max(sent, default=None), flat_ns, verified_ns)
+
+
+def _all(times: Sequence[int | None]) -> int | None:
+    reached = [time_ns for time_ns in times if time_ns is not None]
+    return max(reached) if reached and len(reached) == len(times) else None
 
 
 def _since(start_ns: int, end_ns: int | None) -> float | None:
-    return None if end_ns is None else round((end_ns - start_ns) / NS_PER_MS, 1)
+    return None if not end_ns else round((end_ns - start_ns) / NS_PER_MS, 1)
 
 
-def _verified(requests: Sequence[Record], flat_ns: int) -> int | None:
-    first = _complete_reading(requests, flat_ns)
+def _verified(requests: Sequence[Record], flat_ns: int, venue: str) -> int | None:
+    first = _complete_reading(requests, flat_ns, venue)
     if first is None:
         return None
-    second = _complete_reading(requests, first[0] + VERIFY_INTERVAL_NS)
+    second = _complete_reading(requests, first[0] + VERIFY_INTERVAL_NS, venue)
     return None if second is None else second[1]
 
 
 def _complete_reading(
-    requests: Sequence[Record], after_ns: int
+    requests: Sequence[Record], after_ns: int, venue: str
 ) -> tuple[int, int] | None:
     """Return (first, last) time of the first reading of all that flat means."""
     times = []
-    for paths in (_POSITION_PATHS | _ACCOUNT_PATHS, *({p} for p in _ORDER_PATHS)):
+    for pattern in flat_requests(venue):
         time_ns = next(
             (
                 r["time_ns"]
                 for r in requests
-                if r["path"] in paths
-                and r["method"] == "GET"
-                and r["time_ns"] >= after_ns
+                if pattern.search(words(r)[1]) and r["time_ns"] >= after_ns
             ),
             None,
         )

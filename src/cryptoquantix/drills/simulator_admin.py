@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
@@ -13,6 +13,7 @@ from cryptoquantix.core.errors import CryptoquantixError
 if TYPE_CHECKING:
     from types import TracebackType
 
+EVERYWHERE: Final = "*"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _LOG_PAGE = 5_000
 _LOG_PAGES_MAX = 1_000
@@ -44,7 +45,7 @@ class TrueAccount:
 
 
 class SimulatorAdmin:
-    """Moves prices, takes the venue down, and reads what truly happened."""
+    """Moves prices, injects faults, and reads what truly happened."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -71,23 +72,39 @@ class SimulatorAdmin:
         """Set the tape's ``speed``, or pause it (``paused``)."""
         await self._call("POST", "/tape", json=change)
 
-    async def move_price(self, factor: Decimal, *, symbol: str = "*") -> None:
-        """Multiply a price, its book, mark and index, from now on."""
-        await self._call(
-            "POST",
-            "/price",
-            json={"venue": "binance", "symbol": symbol, "factor": str(factor)},
-        )
+    async def move_price(
+        self,
+        factor: Decimal,
+        *,
+        symbol: str = "*",
+        venue: str = "binance",
+        seconds: float = 0,
+    ) -> None:
+        """Multiply a price, its book, mark and index: at once, or within seconds."""
+        wanted = {
+            "venue": venue,
+            "symbol": symbol,
+            "factor": str(factor),
+            "seconds": seconds,
+        }
+        await self._call("POST", "/price", json=wanted)
 
-    async def begin_watch(self, threshold: Decimal) -> None:
-        """Start the account's true high-water mark anew, at its equity now."""
-        await self._call(
-            "POST", "/watch", json={"venue": "binance", "threshold": str(threshold)}
-        )
+    async def add_fault(self, **fault: str | float) -> int:
+        """Let something fail, from now on, and return the fault's number."""
+        return int((await self._call("POST", "/faults", json=fault))["id"])
 
-    async def watch(self) -> Watch:
+    async def end_faults(self) -> None:
+        """End every fault."""
+        await self._call("DELETE", "/faults")
+
+    async def begin_watch(self, threshold: Decimal, *, venue: str = "binance") -> None:
+        """Start the true high-water mark anew, at the equity now."""
+        wanted = {"venue": venue, "threshold": str(threshold)}
+        await self._call("POST", "/watch", json=wanted)
+
+    async def watch(self, venue: str = "binance") -> Watch:
         """Return the true drawdown, and when it first reached the threshold."""
-        value = await self._call("GET", "/watch?venue=binance")
+        value = await self._call("GET", f"/watch?venue={venue}")
         return Watch(
             peak=Decimal(value["peak"]),
             equity=Decimal(value["equity"]),
@@ -96,16 +113,17 @@ class SimulatorAdmin:
             crossed_time_ns=value["crossed_time_ns"],
         )
 
-    async def account(self) -> TrueAccount:
+    async def account(self, venue: str = "binance") -> TrueAccount:
         """Return what the account truly holds at this instant."""
-        value = await self._call("GET", "/account?venue=binance")
+        value = await self._call("GET", f"/account?venue={venue}")
+        positions: dict[str, Decimal] = {}
+        for row in value["positions"]:
+            if Decimal(row["size"]) != 0:
+                leg = "" if row["leg"] == "both" else f" {row['leg']}"
+                positions[f"{row['symbol']}{leg}"] = Decimal(row["size"])
         return TrueAccount(
             equity=Decimal(value["equity"]),
-            positions={
-                row["symbol"]: Decimal(row["size"])
-                for row in value["positions"]
-                if Decimal(row["size"]) != 0
-            },
+            positions=positions,
             open_orders=len(value["open_orders"]),
             algo_orders=len(value["algo_orders"]),
         )

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from cryptoquantix.drills.scenario import Listing, build_book
+from cryptoquantix.drills.book import Listing, build_book
 
 LISTINGS = [
     Listing("BTCUSDT", Decimal("0.10"), Decimal("0.001")),
