@@ -53,7 +53,8 @@ def run(
 
     ``report`` is called after each run, with its number. The result is ``{"drills":
     [...], "runs": [...]}``: of each drill the medians, of each run everything. Times
-    are milliseconds from the moment the true drawdown of all accounts reached the threshold.
+    are milliseconds from the moment the true drawdown of all accounts reached the
+    threshold.
 
     Raises
     ------
