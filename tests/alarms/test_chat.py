@@ -35,7 +35,7 @@ async def test_status_says_what_the_daemon_knows(process, daemon, telegram) -> N
         permit_mode=PermitMode.REDUCE_ONLY,
         reason="binance is not readable",
         build=daemon.status.build,
-        venues=(VenueStatus("binance", "timed out", 9000, "99000"),),
+        venues=(VenueStatus("binance", "timed out", 9000, "99000", False, "none"),),
     )
     telegram.say(OWNER, OWNER, "/status")
     await until(lambda: telegram.sent)

@@ -11,7 +11,7 @@ from cryptoquantix.control.status import DrillResult, RiskStatus, SelfTest, Venu
 from cryptoquantix.core.clock import NS_PER_SECOND
 from statuses import WELL, status
 
-RED = "\x1b[1;31m"
+RED, YELLOW = "\x1b[1;31m", "\x1b[33m"
 HOUR_MS = 3_600_000
 
 
@@ -33,7 +33,7 @@ def test_each_venue_has_its_switch_and_an_absent_one_is_red() -> None:
     text = page(status(venues=venues), is_color=True)
     assert RED not in line_with(text, "8 s left")
     assert f"{RED}ABSENT: not offered" in line_with(text, "bybit")
-    assert f"{RED}unknown" in line_with(text, "deribit")
+    assert f"{YELLOW}not asked yet" in line_with(text, "deribit")
     assert f"{RED}timed out" in line_with(text, "deribit")
     assert "\x1b" not in page(status(venues=venues))
 

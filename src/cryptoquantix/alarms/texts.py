@@ -171,8 +171,10 @@ def _venue(venue: VenueStatus) -> str:
     parts = [f"{venue.venue}: {_money(venue.equity)} USD"]
     if venue.problem:
         parts.append(venue.problem)
-    if venue.dead_man_armed is not True:
+    if venue.dead_man_armed is False:
         parts.append(f"DEAD-MAN'S SWITCH ABSENT ({venue.dead_man})")
+    elif venue.dead_man_armed is None:
+        parts.append(f"dead-man's switch not verified ({venue.dead_man})")
     return ", ".join(parts)
 
 

@@ -19,6 +19,7 @@ from cryptoquantix.supervisor.record import ServiceReport, SupervisorReport
 
 _WIDTH: Final = 110
 _RED: Final = "bold red"
+_YELLOW: Final = "yellow"
 # What has a row, a table or a place of its own; the rest is shown as it is named.
 _SHOWN: Final = {
     *("state", "permit_mode", "reason", "sequence", "time_ns", "equity"),
@@ -83,8 +84,8 @@ def _guard_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
     yield "permit", f"{status.permit_mode}, held by {status.holder or 'nobody'}"
     yield "drawdown", f"{_or_unknown(status.drawdown)} of at most {status.limit}"
     yield "formula", status.formula
-    yield "equity", _or_unknown(status.equity)
-    yield "24 h high-water mark", _or_unknown(status.high_water_mark)
+    yield "equity", _money(status.equity)
+    yield "24 h high-water mark", _money(status.high_water_mark)
     yield "unexplained", _unexplained(status.unexplained)
     yield "last complete reading", _age(status.last_complete_reading_age_ms)
     yield "last loop", f"{_age(status.loop_age_ms)}, {_lateness(status)}"
@@ -125,7 +126,7 @@ def _venues(status: RiskStatus) -> Table:
     for venue in status.venues:
         table.add_row(
             venue.venue,
-            _or_unknown(venue.equity),
+            _money(venue.equity),
             _age(venue.reading_age_ms),
             _switch(venue),
             Text(venue.problem, style=_RED if venue.problem else ""),
@@ -134,11 +135,12 @@ def _venues(status: RiskStatus) -> Table:
 
 
 def _switch(venue: VenueStatus) -> Text:
-    """Return the switch in words; one that is not known to be there is red."""
+    """Return the switch in words: red where it is absent, yellow where unknown."""
     if venue.dead_man_armed:
         return Text(venue.dead_man or "armed")
-    word = "ABSENT" if venue.dead_man_armed is False else "unknown"
-    return Text(f"{word}: {venue.dead_man}" if venue.dead_man else word, style=_RED)
+    is_absent = venue.dead_man_armed is False
+    words = [word for word in ("ABSENT" if is_absent else "", venue.dead_man) if word]
+    return Text(": ".join(words), style=_RED if is_absent else _YELLOW)
 
 
 def _drill(status: RiskStatus) -> str:
@@ -165,10 +167,15 @@ def _lateness(status: RiskStatus) -> str:
 
 
 def _unexplained(value: str) -> str:
+    return "0" if _money(value) in {"0.00", "-0.00"} else f"{_money(value)} (left out)"
+
+
+def _money(value: str | None) -> str:
+    """Return an amount as people read it; what is no number stays as it is."""
     try:
-        return f"{Decimal(value):,.2f} (left out)" if Decimal(value) else "0"
+        return "unknown" if value is None else f"{Decimal(value):,.2f}"
     except InvalidOperation:
-        return value
+        return str(value)
 
 
 def _is_bad(value: str) -> bool:

@@ -58,7 +58,7 @@ def remarks(status: RiskStatus) -> list[str]:
         ),
         *_drill(status),
         *((not test.passed, _failed(test)) for test in status.self_tests),
-        *((venue.dead_man_armed is not True, _no_switch(venue)) for venue in venues),
+        *((venue.dead_man_armed is False, _no_switch(venue)) for venue in venues),
     ]
     return [sentence for is_so, sentence in found if is_so]
 
@@ -79,8 +79,8 @@ def _failed(test: SelfTest) -> str:
 
 def _no_switch(venue: VenueStatus) -> str:
     return (
-        f"{venue.venue}: no dead-man's switch is known to be armed ({venue.dead_man}); "
-        f"there the daemon cancels what may increase once nobody holds the permit"
+        f"{venue.venue}: the dead-man's switch is absent ({venue.dead_man}); there "
+        f"the daemon cancels what may increase once nobody holds the permit"
     )
 
 
