@@ -114,7 +114,7 @@ async def test_a_socket_that_is_up_and_says_nothing_is_given_up(world):
     nats, simulator = world
     async with three_feeds(nats, simulator) as (services, heard):
         await flowing(services, heard, 5)
-        fault = {"kind": "half-open", "venue": "*", "seconds": 2}
+        fault = {"kind": "half-open", "venue": "*", "seconds": 1}
         simulator.admin("/faults", fault)
         await until(
             lambda: all(one.status().reconnects >= 1 for one in services.values())
