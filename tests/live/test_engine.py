@@ -18,6 +18,8 @@ from cryptoquantix.journal.records import OrderNote, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
+    AskQuote,
+    CancelOrder,
     EngineSettings,
     Notice,
     Now,
@@ -27,6 +29,7 @@ from cryptoquantix.live.events import (
 )
 from cryptoquantix.live.order_maker import ATTEMPTS_MAX
 from cryptoquantix.orders.limits import LimitSettings
+from cryptoquantix.orders.styles import Quote, Style, Working
 from live.fake_venue import BTC, ETH, instrument
 
 SETTINGS = EngineSettings(
@@ -505,3 +508,102 @@ def test_a_position_that_lags_behind_an_earlier_process_order_is_waited_for(worl
         assert orders(world.read()) == []
     world.held[BTC] = 5_000
     assert orders(world.read()) == []
+
+
+# -- styles, caps, shares ---------------------------------------------------------
+
+POST_ONLY = Working(Style.POST_ONLY, seconds=20, requotes_max=3)
+
+
+def styled(tmp_path, working, **changes):
+    subscription = Subscription("trend", BTC, 60, working=working, **changes)
+    return World(tmp_path / "j.sqlite", (subscription,))
+
+
+def quoted(world, bid, ask):
+    read_ns = world.now.monotonic_ns
+    quote = Quote(Decimal(bid), Decimal(ask), read_ns)
+    return world.engine.on_quotes({BTC: quote}, world.now)
+
+
+def sent(effects):
+    return [e for e in effects if isinstance(e, SendOrder)]
+
+
+def rest(world, effect):
+    world.journal.record_order(effect.record)
+    standing = OrderStanding(effect.record, OrderState.WORKING, 0, "1", 0)
+    world.engine.on_order(standing, world.now)
+    return standing
+
+
+def test_a_resting_increase_is_canceled_once_no_permit_allows_it(tmp_path):
+    world = styled(tmp_path, POST_ONLY)
+    world.read()
+    world.target(0.5)
+    (effect,) = sent(quoted(world, 999, 1001))
+    assert effect.record.time_in_force.value == "post_only"
+    assert effect.record.price_ticks == 9990
+    rest(world, effect)
+    asked = world.engine.plan_all(world.now)
+    assert [type(e) for e in asked] == [AskQuote]
+    world.mode = PermitMode.REDUCE_ONLY
+    effects = world.engine.plan_all(world.now)
+    assert CancelOrder(BTC, effect.record.client_order_id) in effects
+    # Once: the cancel is under way.
+    assert not [e for e in world.engine.plan_all(world.now) if type(e) is CancelOrder]
+
+
+def test_a_resting_order_follows_the_price_a_bounded_number_of_times(tmp_path):
+    world = styled(tmp_path, POST_ONLY)
+    world.read()
+    world.target(0.5)
+    bid, kinds = 999, []
+    effects = quoted(world, bid, bid + 2)
+    while not kinds or kinds[-1] != "market":
+        (effect,) = sent(effects)
+        kinds.append(effect.record.type.value)
+        rest(world, effect)
+        world.seconds += 1
+        bid += 1
+        effects = quoted(world, bid, bid + 2)
+        is_canceled = any(type(e) is CancelOrder for e in effects)
+        assert is_canceled is (kinds[-1] == "limit")
+        world.finish(effect, OrderState.CANCELED, 0)
+        world.seconds += 1
+        effects = world.read()
+    assert kinds == ["limit", "limit", "limit", "market"]
+
+
+def test_a_cap_of_one_instrument_bounds_what_is_bought(tmp_path):
+    limits = replace(SETTINGS.limits, instrument_max=Decimal("0.3"))
+    world = styled(tmp_path, Working())
+    world.engine._settings = replace(SETTINGS, limits=limits)
+    world.engine._maker._settings = world.engine._settings
+    world.read()
+    (effect,) = sent(world.target(2.0))
+    assert effect.record.size_lots == 3000
+
+
+def test_a_weight_is_the_strategys_part_of_the_equity(tmp_path):
+    world = styled(tmp_path, Working(), weight=Decimal("0.25"))
+    world.read()
+    (effect,) = sent(world.target(1.0))
+    assert effect.record.size_lots == 2500
+
+
+def test_a_refused_reduction_is_tried_again_within_seconds(tmp_path):
+    world = styled(tmp_path, Working())
+    world.held[BTC] = 5000
+    world.read()
+    waits, last = [], world.seconds
+    effects = world.target(0.0)
+    while len(waits) < 8 and world.seconds < 120:
+        for effect in sent(effects):
+            waits.append(world.seconds - last)
+            last = world.seconds
+            world.finish(effect, OrderState.REFUSED, 0)
+        world.seconds += 0.5
+        effects = world.read()
+    assert len(waits) == 8
+    assert max(waits) <= 4
