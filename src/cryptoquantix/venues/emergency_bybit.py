@@ -50,7 +50,7 @@ SCOPES: Final[tuple[Params, ...]] = (
 """What a derivatives account can hold; the venue lists each apart."""
 
 READS_PER_SECOND: Final = 24
-"""A bucket that starts with as many: never more than 48 in a second of 50 allowed."""
+"""Of each path; a bucket starts with as many: never more than 48 of 50 a second."""
 
 OPTIONS_EVERY: Final = 10
 """Options are never closed: the list of them may be some readings old."""
@@ -171,9 +171,13 @@ class BybitEmergency(EmergencyClient):
     async def open_orders(
         self, symbols: Collection[str] | None = None
     ) -> tuple[OpenOrder, ...]:
-        """Return active and conditional orders, tp/sl of positions among them."""
+        """
+        Return active and conditional orders, tp/sl of positions among them.
+
+        All scopes cost six calls, a symbol two: many symbols are read as all.
+        """
         scopes: list[Params] = [dict(scope) for scope in SCOPES]
-        if symbols is not None:
+        if symbols is not None and len(symbols) <= len(SCOPES):
             scopes = [
                 {"category": self._category(name), "symbol": name}
                 for name in sorted(symbols)
@@ -193,7 +197,8 @@ class BybitEmergency(EmergencyClient):
             listed = [rows.open_order(row) for part in found for row in part]
         self._note_inverse(order.symbol for order in listed)
         # Classic accounts do not tell the filters apart: each order once.
-        return tuple({order.order_id: order for order in listed}.values())
+        once = {order.order_id: order for order in listed}.values()
+        return tuple(o for o in once if symbols is None or o.symbol in symbols)
 
     async def ledger(self, since_ns: int) -> tuple[LedgerEntry, ...]:
         """

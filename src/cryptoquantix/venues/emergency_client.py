@@ -86,7 +86,7 @@ class EmergencyClient:
         self._clock = clock
         self._key, self._secret, self._rest = key, secret, rest
         self._wire = open_wire(rest, key, secret, self.venue)
-        self._budget = self._read_budget()
+        self._budgets: dict[str, ReadBudget] = {}
         self._contracts: Mapping[str, Contract] = {}
         self._silent_until_ns: dict[str, int] = {}
         self._ahead_ms = 0
@@ -107,7 +107,7 @@ class EmergencyClient:
     # -- what a venue says of itself ---------------------------------------------
 
     def _read_budget(self) -> ReadBudget:
-        """Return the daemon's share of what the venue allows for reading."""
+        """Return the daemon's share of what the venue allows one bucket of reads."""
         raise NotImplementedError
 
     def _venue_ms(self, answer: Any) -> int:  # noqa: ANN401 - JSON
@@ -146,8 +146,28 @@ class EmergencyClient:
         bucket: str = EVERYTHING,
     ) -> Any:  # noqa: ANN401 - JSON
         """Make a request that changes nothing, as soon as the budget allows."""
-        await self._budget.take(cost)
-        return await self._call(request, method, params, bucket, is_order=False)
+        await self._pay(cost, bucket)
+        answer = await self._call(request, method, params, bucket, is_order=False)
+        headers = self._wire.last_response_headers
+        if headers is not None:
+            self._note_headers(self._budget_of(bucket), headers)
+        return answer
+
+    async def _pay(self, cost: int, bucket: str = EVERYTHING) -> None:
+        """Return when the budget of ``bucket`` has ``cost`` left for reading."""
+        if cost:
+            # What is not sent costs nothing: after a silence the whole budget must be
+            # there, or a halt of many rounds starves on reads that it never made.
+            self._keep_silence("a read", bucket)
+            await self._budget_of(bucket).take(cost)
+
+    def _budget_of(self, bucket: str) -> ReadBudget:
+        if bucket not in self._budgets:
+            self._budgets[bucket] = self._read_budget()
+        return self._budgets[bucket]
+
+    def _note_headers(self, budget: ReadBudget, headers: Mapping[str, str]) -> None:
+        """Learn from an answer what the venue counts itself, where it says so."""
 
     async def _act(
         self, request: str, method: str, params: Mapping[str, object], *, bucket: str

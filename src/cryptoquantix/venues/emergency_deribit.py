@@ -218,23 +218,15 @@ class DeribitEmergency(EmergencyClient):
     async def open_orders(
         self, symbols: Collection[str] | None = None
     ) -> tuple[OpenOrder, ...]:
-        """Return orders of both classes: one call for all, or one for each symbol."""
-        if symbols is None:
-            calls = [self._get("open orders", "privateGetGetOpenOrders", {})]
-        else:
-            calls = [
-                self._get(
-                    f"open orders of {name}",
-                    "privateGetGetOpenOrdersByInstrument",
-                    {"instrument_name": name},
-                )
-                for name in sorted(symbols)
-            ]
-        found = await asyncio.gather(*calls)
+        """Return orders of both classes: one call, for all or for one symbol."""
+        method, params = "privateGetGetOpenOrders", {}
+        if symbols is not None and len(symbols) == 1:
+            method = "privateGetGetOpenOrdersByInstrument"
+            params = {"instrument_name": next(iter(symbols))}
+        answer = await self._get("open orders", method, params)
         with self._shaped("open orders"):
-            return tuple(
-                rows.open_order(row) for answer in found for row in answer["result"]
-            )
+            found = [rows.open_order(row) for row in answer["result"]]
+        return tuple(o for o in found if symbols is None or o.symbol in symbols)
 
     async def ledger(self, since_ns: int) -> tuple[LedgerEntry, ...]:
         """

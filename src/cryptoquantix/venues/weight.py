@@ -17,6 +17,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 BINANCE_WEIGHT_PER_MINUTE: Final = 2_400 // 2
 _WINDOW_NS: Final = 60 * NS_PER_SECOND
 _STEP_SECONDS: Final = 0.05
+_MIN_SECONDS: Final = 0.001
 
 
 class WeightBudget:
@@ -75,17 +76,20 @@ class ReadBudget:
     """
     A bucket of ``burst`` requests (or weight), refilled by ``per_second``.
 
-    Who asks for more than is there waits, in the order of asking. Cancellation while
-    waiting spends nothing.
+    What is dear (over a tenth of ``reserve``) leaves ``reserve`` for what is cheap, so
+    that the reading of an account never waits behind a list of all orders. Cancellation
+    while waiting spends nothing.
     """
 
-    def __init__(self, clock: Clock, *, burst: float, per_second: float) -> None:
+    def __init__(
+        self, clock: Clock, *, burst: float, per_second: float, reserve: float = 0
+    ) -> None:
         self._clock = clock
         self._burst = burst
         self._per_second = per_second
+        self._reserve = reserve
         self._left = burst
         self._at_ns = clock.monotonic_ns()
-        self._turn = asyncio.Lock()
 
     @property
     def left(self) -> float:
@@ -96,11 +100,15 @@ class ReadBudget:
         self._at_ns = now_ns
         return self._left
 
+    def cap(self, left: float) -> None:
+        """Let no more than ``left`` be there: the venue has counted more than we."""
+        self._left = min(self.left, left)
+
     async def take(self, cost: float = 1) -> None:
         """Return once ``cost`` may be spent, and count it."""
-        cost = min(cost, self._burst)
-        async with self._turn:
-            # Time alone frees it, so there is no event to wait for.
-            while (missing := cost - self.left) > 0:  # noqa: ASYNC110 - see above
-                await asyncio.sleep(missing / self._per_second)
-            self._left -= cost
+        is_dear = cost * 10 > self._reserve
+        wanted = min(cost + (self._reserve if is_dear else 0), self._burst)
+        # Time alone frees it, so there is no event to wait for.
+        while (missing := wanted - self.left) > 0:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(missing / self._per_second + _MIN_SECONDS)
+        self._left -= cost
