@@ -15,6 +15,7 @@ def quick(monkeypatch) -> None:
     monkeypatch.setattr(listening, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(listening, "_STATUS_SECONDS", 0.02)
     monkeypatch.setattr(delivery, "_BACKOFF_SECONDS", (0.02, 0.05))
+    monkeypatch.setattr(delivery, "_TEST_SECONDS", 0.1)
     monkeypatch.setattr(chat, "_BACKOFF_SECONDS", (0.02, 0.05))
     monkeypatch.setattr(chat, "_POLL_SECONDS", 1)
     monkeypatch.setattr(chat, "_PAUSE_SECONDS", 0.05)

@@ -42,6 +42,7 @@ class Daemon:
         self.is_down = False
         self.is_stuck = False
         self.is_refusing = False
+        self.is_hanging = False
         self.acks_to_fail = 0
         self.orders_to_fail = 0
         self.taking = Taking()
@@ -57,6 +58,8 @@ class Daemon:
         return self.alarms[number]
 
     async def health(self, request: web.Request) -> web.Response:
+        while self.is_hanging:  # noqa: ASYNC110 - a stopped process tells nobody
+            await asyncio.sleep(0.01)
         if self.is_down:
             return web.Response(status=502)
         return web.json_response({}, status=503 if self.is_stuck else 200)

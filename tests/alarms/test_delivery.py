@@ -259,6 +259,20 @@ async def test_a_channel_that_stays_down_is_told_on_the_others(
     assert not any("telegram has failed" in one for one in telegram.delivered)
 
 
+async def test_a_telegram_that_is_down_at_the_start_is_seen_and_keeps_nothing(
+    rig, daemon, telegram
+) -> None:
+    telegram.fail(2, 502)
+    rig.telegram(telegram.url)
+    async with rig.running() as service:
+        health = service._ledger.progress.channels
+        await until(lambda: "502" in health["telegram"].problem)
+        # Nothing was to be delivered: its own test finds that it is back.
+        await until(lambda: not health["telegram"].problem)
+        daemon.raise_alarm("one")
+        await until(lambda: daemon.acks == [1])
+
+
 async def test_without_a_channel_alarms_are_logged_and_stay_undelivered(
     rig, daemon, caplog
 ) -> None:

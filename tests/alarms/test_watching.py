@@ -35,6 +35,20 @@ async def test_a_silent_daemon_is_an_alarm_once_and_then_all_clear(
         assert "answers again" in telegram.delivered[1]
 
 
+async def test_a_daemon_that_hangs_is_silent_before_its_answer_is_given_up(
+    rig, daemon, telegram
+) -> None:
+    rig.silent_seconds = 0.3
+    rig.telegram(telegram.url)
+    async with rig.running():
+        await asyncio.sleep(0.1)
+        daemon.is_hanging = True
+        await until(lambda: telegram.delivered, 1.5)
+        daemon.is_hanging = False
+        await until(lambda: len(telegram.delivered) == 2)
+    assert "it does not answer" in telegram.delivered[0]
+
+
 async def test_a_silence_that_was_told_is_not_told_again_after_a_restart(
     rig, daemon, telegram
 ) -> None:

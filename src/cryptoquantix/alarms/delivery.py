@@ -21,6 +21,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 _LOG = logging.getLogger(__name__)
 
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+_TEST_SECONDS: Final = 30.0
 _SINGLE_MAX: Final = 5
 _DIGEST_MAX: Final = 20
 _DIGEST_LENGTH_MAX: Final = 3_800
@@ -81,14 +82,14 @@ class Delivery:
         async with asyncio.TaskGroup() as tasks:
             for channel in self._channels:
                 tasks.create_task(self._serve(channel), name=f"to-{channel.name}")
+                tasks.create_task(self._test(channel), name=f"test-{channel.name}")
 
-    async def check(self) -> None:
-        """Ask every channel once whether it can work; note and log what is wrong."""
-        await asyncio.gather(*(self._check(channel) for channel in self._channels))
-
-    async def check_again(self) -> None:
-        """Ask those that failed and have nothing to deliver, which would tell."""
-        for channel in self._channels:
+    async def _test(self, channel: Channel) -> None:
+        """Ask it at the start whether it can work, then whether it can again."""
+        await self._check(channel)
+        while True:
+            await asyncio.sleep(_TEST_SECONDS)
+            # One that has something to deliver finds out by that.
             is_idle = not self._ledger.waiting(channel.name)
             if is_idle and self._health(channel.name).problem:
                 await self._check(channel)

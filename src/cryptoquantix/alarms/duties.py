@@ -62,6 +62,7 @@ class Duties:
         habits: Habits,
         *,
         notes: Path,
+        watch: Callable[[], None],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = parts.client
@@ -72,12 +73,12 @@ class Duties:
         self._url = parts.url
         self._habits = habits
         self._notes = notes
+        self._watch = watch
         self._beat = beat
         self._told_problem = ""
 
     async def run(self) -> None:
         """Do what is due, for ever; cancellation ends it between two duties."""
-        await self._delivery.check()
         ticks = 0
         while True:
             await self._tick()
@@ -85,14 +86,13 @@ class Duties:
                 self._ledger.progress.time_ns = self._clock.time_ns()
                 self._keeper.changed()
             ticks += 1
-            if ticks % (3 * _SLOW_TICKS) == 0:
-                await self._delivery.check_again()
             self._beat()
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _tick(self) -> None:
         for who in take_notes(self._notes):
             self.seen(who)
+        self._watch()
         self._escalate()
         self._tell_problem()
         day, is_first = day_due(

@@ -142,20 +142,19 @@ class Service:
             client, self._ledger, self._keeper, self._delivery, clock, plan.url
         )
         self._pulse = Pulse(clock, end)
+        watching = Watching(
+            self._ledger, plan.patience, clock=clock, on_raised=self._delivery.wake
+        )
         self._duties = Duties(
             parts,
             plan.habits,
             notes=plan.folder / NOTES,
+            watch=watching.tick,
             beat=self._pulse.beat_of("duties"),
         )
         self._listening = Listening(
             parts,
-            Watching(
-                self._ledger,
-                plan.patience,
-                clock=clock,
-                on_raised=self._delivery.wake,
-            ),
+            watching,
             taker="" if plan.habits.is_watch_only else taker_name(plan.folder),
             is_reaching=self._is_reaching,
             beat=self._pulse.beat_of("listening"),

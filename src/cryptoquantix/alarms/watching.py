@@ -66,13 +66,23 @@ class Watching:
             for name, seconds in limits.items()
         }
         self._oldest = ""
+        self._problem = "nothing has been heard of it yet"
 
     def heard(self, problem: str) -> None:
         """Take whether the daemon is alive: ``problem`` says what is wrong, or ''."""
+        self._problem = problem or "it does not answer"
         self._observe(
             SILENT,
             is_heard=not problem,
             text=lambda now_ns, seconds: silence_text(now_ns, seconds, problem),
+        )
+
+    def tick(self) -> None:
+        """Let a second pass: a question that is not answered at all tells nothing."""
+        self._observe(
+            SILENT,
+            is_heard=False,
+            text=lambda now_ns, seconds: silence_text(now_ns, seconds, self._problem),
         )
 
     def status(self, status: RiskStatus | None, problem: str = "") -> None:

@@ -34,6 +34,8 @@ from cryptoquantix.risk_client.operator import OperatorClient
 _CODES: Final = 9_000
 _CODE_FIRST: Final = 1_000
 _LOG_ONLY: Final = "log"
+# A daemon that hangs must not be noticed much later than one that is gone.
+_ANSWER_SECONDS: Final = 4.0
 
 type OnReady = Callable[[dict[str, Any]], None]
 
@@ -70,7 +72,9 @@ async def _run(settings: Settings, on_ready: OnReady, *, is_watch_only: bool) ->
     channels = _channels(settings.alarms)
     plan = _plan(settings, is_watch_only=is_watch_only)
     try:
-        async with OperatorClient(plan.url, risk_token(settings)) as client:
+        async with OperatorClient(
+            plan.url, risk_token(settings), answer_seconds=_ANSWER_SECONDS
+        ) as client:
             service = Service(client, channels, plan, clock=SystemClock())
             names = [channel.name for channel in channels]
             on_ready(
