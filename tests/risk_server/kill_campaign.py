@@ -23,6 +23,7 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import batched
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -37,6 +38,7 @@ from processes import start_simulator
 
 VENUES = ("binance", "bybit", "deribit")
 WHO = {"who": "campaign", "reason": "killed at every step"}
+RUNS_A_SIMULATOR = 5
 # Steps that many calls of a halt reach: also die at a later one of them.
 REPEATED = {
     "canceling": 3,
@@ -246,16 +248,22 @@ class Campaign:
 
 
 def run(steps: list[tuple[str, bool]], folder: Path, report=None) -> list[Outcome]:
-    """Carry out every step of ``steps`` on one simulator."""
+    """
+    Carry out every step of ``steps``, a few on one simulator.
+
+    A daemon keeps to the weight that the venue counts on its address in a minute, and a
+    halt every three seconds would spend it.
+    """
     arguments = ("--venues", ",".join(VENUES), "--generate", "5", "--no-rate-limits")
     outcomes = []
-    with start_simulator(folder, *arguments) as simulator:
-        campaign = Campaign(folder, simulator)
-        for step, is_crash in steps:
-            outcome = campaign.one(step, is_crash=is_crash)
-            outcomes.append(outcome)
-            if report is not None:
-                report(outcome)
+    for part in batched(steps, RUNS_A_SIMULATOR):
+        with start_simulator(folder, *arguments) as simulator:
+            campaign = Campaign(folder, simulator)
+            for step, is_crash in part:
+                outcome = campaign.one(step, is_crash=is_crash)
+                outcomes.append(outcome)
+                if report is not None:
+                    report(outcome)
     return outcomes
 
 
