@@ -223,7 +223,7 @@ class TelegramSettings(_Section):
     base_url: str = "https://api.telegram.org"
     token: SecretStr = SecretStr("")
     token_file: Path | None = None
-    chat_id: str = ""
+    chat_id: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
     commands: bool = True
     command_chat_ids: tuple[int, ...] = ()
     command_user_ids: tuple[int, ...] = ()
