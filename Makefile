@@ -17,7 +17,7 @@ RUNS ?= 20
 # Test processes side by side; a file's tests stay together and in order.
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast check format bench kill-drill swarm-test lock clean set-up
+.PHONY: help demo test test-fast check format bench kill-drill drills swarm-test lock clean set-up
 
 help: ## what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(SETUP) ## benchmarks, one JSON line a contender (NAME=ingest: only that
 
 kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: 5 positions, 20 resting orders
 	$(CQX) drill flash-crash --runs $(RUNS)
+
+drills: $(SETUP) ## every drill, at three simulated venues (docs/drills.md)
+	$(CQX) drill all
 
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
 	$(PYTHON) deploy/swarm_test.py

@@ -273,6 +273,9 @@ def drill(
 ) -> None:
     """Put the kill switch to the test, on fresh processes or a running deployment."""
     from cryptoquantix.apps.drill import DrillOptions, listed, listing, run, table
+    from cryptoquantix.apps.drill_record import keep_results
+    from cryptoquantix.apps.settings import load_settings
+    from cryptoquantix.core.clock import SystemClock
 
     if name == "list":
         _print({"drills": listed()}, as_json=as_json, text=listing())
@@ -288,6 +291,9 @@ def drill(
         config=config,
     )
     result = run(name, runs, report, options)
+    where, why = keep_results(load_settings(config), result, SystemClock())
+    if where:
+        sys.stderr.write(f"kept in {where}{f': {why}' if why else ''}\n")
     _print(result, as_json=as_json, text=table(result))
     if not all(one["passed"] for one in result["drills"]):
         raise typer.Exit(1)

@@ -11,10 +11,10 @@ from cryptoquantix.drills.every import EVERY
 @pytest.mark.slow
 def test_a_crash_at_three_venues_ends_flat_and_latched():
     said = []
-    result = drill.run("flash-crash", 2, lambda number, one: said.append(number))
+    result = drill.run("flash-crash", 1, lambda number, one: said.append(number))
     (summary,) = result["drills"]
     assert summary["passed"], summary["notes"]
-    assert said == [1, 2]
+    assert said == [1]
     for one in result["runs"]:
         assert one["positions"] == one["open_orders"] == 0
         assert one["drawdown"] >= 0.03

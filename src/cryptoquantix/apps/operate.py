@@ -15,6 +15,7 @@ from typing import Any, Final
 from cryptoquantix.alarms.keeper import read_progress
 from cryptoquantix.apps.acknowledge import FOLDER as ALARMS
 from cryptoquantix.apps.alarms_view import alarms_view
+from cryptoquantix.apps.drill_record import with_kept_drill
 from cryptoquantix.apps.loopback import refuse_live
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.apps.status_view import view
@@ -58,11 +59,13 @@ def status(
     """
     settings = load_settings(config)
     found: RiskStatus | None = None
+    now_ns = SystemClock().time_ns()
     try:
         found = asyncio.run(_status(settings.risk.url, risk_token(settings)))
     except DaemonError as error:
         wrong, notes = [str(error)], []
     else:
+        found = with_kept_drill(found, settings, now_ns)
         wrong, notes = problems(found, build_stamp()), remarks(found)
     report = read_record(settings.directory / "up" / "services.json")
     if report is not None:
@@ -71,7 +74,6 @@ def status(
             for service in report.services
             if not (service.is_alive and service.condition == Condition.READY)
         ]
-    now_ns = SystemClock().time_ns()
     alarms = alarms_view(read_progress(settings.directory / ALARMS), now_ns)
     notes += alarms.remarks
     value: dict[str, Any] = {

@@ -9,13 +9,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
 
-from cryptoquantix.control.status import Alarm, RiskState, RiskStatus, Sample
+from cryptoquantix.control.status import (
+    Alarm,
+    DrillResult,
+    RiskState,
+    RiskStatus,
+    Sample,
+)
 from cryptoquantix.core.errors import DaemonRefused, DaemonUnreachable
 
 _CONNECT_SECONDS: Final = 2.0
@@ -108,6 +115,10 @@ class OperatorClient:
         """Tell the daemon that an alarm was delivered."""
         await self._answer("POST", f"/v1/alarms/{alarm_id}/ack")
 
+    async def add_drill(self, result: DrillResult) -> None:
+        """Append the result of a drill to the daemon's audit log."""
+        await self._answer("POST", "/v1/drills", asdict(result))
+
     async def samples(self, *, after_ns: int = 0, limit: int = 1000) -> list[Sample]:
         """Return up to ``limit`` samples taken after ``after_ns``, oldest first."""
         path = f"/v1/samples?after_ns={after_ns}&limit={limit}"
@@ -141,7 +152,7 @@ class OperatorClient:
             raise DaemonRefused(_no_daemon(url)) from None
 
     async def _answer(
-        self, method: str, path: str, body: dict[str, str] | None = None
+        self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> tuple[str, str]:
         """Return the text of a successful answer, and the address it came from."""
         assert self._session is not None, "use `async with OperatorClient(...)`"
