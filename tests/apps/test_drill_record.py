@@ -99,7 +99,6 @@ def test_the_newer_of_log_and_file_is_shown(tmp_path):
     assert with_kept_drill(status(newer), where, NOW + 9).drill is newer
     older = DrillResult("b", passed=True, time_ns=NOW - 1)
     assert with_kept_drill(status(older), where, NOW + 9).drill.drill == "a"
-    assert with_kept_drill(None, where, NOW) is None
 
 
 def test_a_file_that_is_none_is_no_result(tmp_path):

@@ -82,12 +82,10 @@ async def _report(url: str, token: str, results: Sequence[DrillResult]) -> None:
             await client.add_drill(one)
 
 
-def with_kept_drill(
-    status: RiskStatus | None, settings: Settings, now_ns: int
-) -> RiskStatus | None:
+def with_kept_drill(status: RiskStatus, settings: Settings, now_ns: int) -> RiskStatus:
     """Return the status with the newest drill, from the file if that one is."""
     kept = last_kept(settings)
-    if status is None or kept is None:
+    if kept is None:
         return status
     if status.drill is not None and status.drill.time_ns >= kept.time_ns:
         return status
