@@ -205,9 +205,12 @@ def test_a_false_halt_is_found_only_between_its_marks():
     assert checks.never_halted("begin", "crash")(evidence()) == ""
 
 
-@pytest.mark.parametrize(("drawdown", "holds"), [("0.004", True), ("0.2", False)])
-def test_a_peak_that_moved_shows_as_a_drawdown(drawdown, holds):
-    glances = (glance(1), glance(2, drawdown=drawdown))
+@pytest.mark.parametrize(
+    ("drawdown", "holds"), [("0.012", True), ("0.2", False), ("0", False)]
+)
+def test_a_peak_or_a_loss_by_money_moved_is_found(drawdown, holds):
+    """A drawdown that goes away is as wrong as one that appears."""
+    glances = (glance(1, drawdown="0.01"), glance(2, drawdown=drawdown))
     said = checks.peak_unmoved("crash")(evidence(glances=glances))
     assert (said == "") is holds
 

@@ -53,6 +53,8 @@ async def fresh_stage(
     async with AsyncExitStack() as stack:
         simulate = [*COMMAND, "simulate", "--json", "--venues", ",".join(venues)]
         simulate += ["--generate", str(SEED), "--balance", drill.balance]
+        if not drill.has_rate_limits:
+            simulate.append("--no-rate-limits")
         simulator = await stack.enter_async_context(
             AnnouncedProcess(simulate, directory / "simulator.log")
         )

@@ -133,7 +133,7 @@ def never_halted(start: str, end: str | None = None) -> Check:
 
 def peak_unmoved(start: str, end: str | None = None) -> Check:
     """
-    Check that no money moved or misread makes a peak or a loss.
+    Check that no money moved or misread makes a peak or a loss: the drawdown stays.
 
     Glances at which the reading is blind or unexplained count too: what is shown then
     must be the last belief, not the wrong number.
@@ -148,10 +148,11 @@ def peak_unmoved(start: str, end: str | None = None) -> Check:
         ]
         if not shown:
             return "no drawdown was ever shown"
-        if max(shown) - shown[0] > UNMOVED:
+        furthest = max(shown, key=lambda value: abs(value - shown[0]))
+        if abs(furthest - shown[0]) > UNMOVED:
             return (
-                f"the drawdown went from {shown[0]:.2%} to {max(shown):.2%} "
-                f"though nothing was lost"
+                f"the drawdown went from {shown[0]:.2%} to {furthest:.2%} "
+                f"though nothing was won or lost"
             )
         return ""
 

@@ -23,7 +23,8 @@ class Drill:
 
     ``venues_min`` accounts are needed. ``harms_daemon`` ones need a daemon of their
     own, ``needs_telegram`` ones the alarm process. ``is_kill`` ones end in a halt,
-    and have times.
+    and have times. Without ``has_rate_limits`` the venues count requests and refuse
+    none: for drills that put an hour's crashes into a minute.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Drill:
     harms_daemon: bool = False
     needs_telegram: bool = False
     needs_permit: bool = False
+    has_rate_limits: bool = True
     is_kill: bool = True
 
 

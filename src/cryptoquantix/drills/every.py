@@ -253,6 +253,9 @@ def _transfer(name: str, kind: str) -> Drill:
         name,
         f"a {kind} of a fifth of one account: no halt, no peak moved",
         steps=(
+            # In a drawdown, so that money taken for a gain would hide it.
+            Price("0.99", label="dip"),
+            Wait(2.0),
             _money(kind, FIRST, "20000", "moved"),
             Wait(4.0),
             UntilPermit(20, "after"),
@@ -349,6 +352,8 @@ DAEMON_KILLED = Drill(
     book=Book(symbols=2),
     harms_daemon=True,
     is_kill=False,
+    # Fifteen halts and thirty starts would share one minute of a venue's weight.
+    has_rate_limits=False,
 )
 
 EMPTY_VOLUME = Drill(
