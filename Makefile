@@ -14,10 +14,11 @@ SETUP := $(VENV)/.set-up
 DATA ?=
 NAME ?=
 RUNS ?= 20
+KILLS ?= 200
 # Test processes side by side; a file's tests stay together and in order.
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast check format bench kill-drill drills swarm-test lock clean set-up
+.PHONY: help demo test test-fast check format bench kill-drill drills kill-campaign risk-month swarm-test lock clean set-up
 
 help: ## what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,12 @@ kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: 5 positi
 
 drills: $(SETUP) ## every drill, at three simulated venues (docs/drills.md)
 	$(CQX) drill all
+
+kill-campaign: $(SETUP) ## the daemon killed at every step of a halt, 200 times (KILLS=200)
+	$(PYTHON) tests/risk_server/kill_campaign.py $(KILLS)
+
+risk-month: $(SETUP) ## a month of noisy readings without a false halt, 1,000 crashes without a missed one
+	CRYPTOQUANTIX_NOISE_DAYS=30 CRYPTOQUANTIX_NOISE_CRASHES=1000 $(PYTHON) -m pytest -s -n 2 tests/risk/test_noise.py
 
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
 	$(PYTHON) deploy/swarm_test.py
