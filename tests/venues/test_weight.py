@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
 
 from cryptoquantix.core.clock import NS_PER_SECOND, ManualClock, SystemClock
-from cryptoquantix.venues.weight import ReadBudget, WeightBudget
+from cryptoquantix.core.exposure import Pace
+from cryptoquantix.venues.weight import ActGuard, ReadBudget, WeightBudget
 
 
 async def test_weight_beyond_the_budget_waits_for_the_window_to_pass():
@@ -81,3 +83,55 @@ async def test_what_the_venue_counts_beyond_ours_is_believed():
     assert 30 <= budget.left < 31
     budget.cap(90)
     assert budget.left < 31, "it never gives what was not there"
+
+
+# -- acts, as the venue counts them ----------------------------------------------------
+
+
+class Counting:
+    """A venue that counts a request some time after it was sent."""
+
+    def __init__(self, late_seconds):
+        self.late_seconds = late_seconds
+        self.counted = []
+
+    async def take(self, guard):
+        async with guard.turn(10) as is_free:
+            assert is_free
+            await asyncio.sleep(next(self.late_seconds))
+            self.counted.append(time.monotonic())
+
+
+def windows(counted, seconds):
+    """The most that any window of ``seconds`` holds."""
+    return max(sum(at <= t < at + seconds for t in counted) for at in counted)
+
+
+async def test_requests_that_bunch_on_their_way_are_never_too_many_in_a_window():
+    guard = ActGuard(SystemClock(), Pace("x", 1, burst=4, window_seconds=0.3))
+    venue = Counting(itertools.chain([0.2] * 4, itertools.repeat(0.0)))
+    await asyncio.gather(*(venue.take(guard) for _ in range(12)))
+    assert len(venue.counted) == 12
+    assert windows(venue.counted, 0.295) <= 4
+
+
+async def test_requests_that_bunch_on_their_way_never_empty_the_venues_bucket():
+    pace = Pace("x", per_second=20, burst=5)
+    guard = ActGuard(SystemClock(), pace)
+    venue = Counting(itertools.chain([0.15] * 5, itertools.repeat(0.001)))
+    await asyncio.gather(*(venue.take(guard) for _ in range(15)))
+    left, at = 5.0, venue.counted[0]
+    for counted in venue.counted:
+        left = min(5.0, left + (counted - at) * 20) - 1
+        at = counted
+        assert left > -0.05
+
+
+async def test_an_act_without_room_is_told_so_and_one_given_up_spends_nothing():
+    guard = ActGuard(SystemClock(), Pace("x", 1, burst=1, window_seconds=60))
+    waiting = asyncio.create_task(Counting(iter([0.0])).take(guard))
+    await asyncio.sleep(0.02)
+    assert waiting.done()
+    async with guard.turn(0.02) as is_free:
+        assert not is_free
+    assert guard._on_their_way == 0

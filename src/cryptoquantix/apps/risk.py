@@ -85,7 +85,7 @@ async def _serve(
     clock = SystemClock()
     reached = _seam(settings)
     durable = DurableStore.open(settings.risk_store_path, clock)
-    venues = _venues(settings, clock)
+    venues = await _venues(settings, clock)
     try:
         daemon = Daemon(
             venues,
@@ -122,15 +122,19 @@ def _seam(settings: Settings) -> Reached:
     return KillAt(text)
 
 
-def _venues(settings: Settings, clock: Clock) -> dict[str, Emergency]:
-    """Return a client with keys of its own for every venue of the settings."""
-    return {
-        name: open_emergency(
-            name,
-            rest=venue.rest,
-            key=venue.risk.key.get_secret_value(),
-            secret=venue.risk.secret.get_secret_value(),
-            clock=clock,
-        )
-        for name, venue in settings.venues.items()
-    }
+async def _venues(settings: Settings, clock: Clock) -> dict[str, Emergency]:
+    """Return a client with keys of its own for every venue, or none open at all."""
+    opened: dict[str, Emergency] = {}
+    try:
+        for name, venue in settings.venues.items():
+            opened[name] = open_emergency(
+                name,
+                rest=venue.rest,
+                key=venue.risk.key.get_secret_value(),
+                secret=venue.risk.secret.get_secret_value(),
+                clock=clock,
+            )
+    except SettingsError:
+        await asyncio.gather(*(client.close() for client in opened.values()))
+        raise
+    return opened

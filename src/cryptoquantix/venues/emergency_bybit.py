@@ -57,7 +57,7 @@ OPTIONS_EVERY: Final = 10
 
 _PAGES_MAX: Final = 20
 # A millisecond clock and a rolling second: a call early by its rounding is refused.
-_WINDOW_SECONDS: Final = 1.03
+_WINDOW_SECONDS: Final = 1.005
 
 
 class BybitEmergency(EmergencyClient):
@@ -66,9 +66,9 @@ class BybitEmergency(EmergencyClient):
     venue: ClassVar[Venue] = Venue.BYBIT
     # 10 in a rolling second on each of the three paths.
     paces: ClassVar[Mapping[Act, Pace]] = {
-        Act.CLOSE: Pace("create", 9.7, 10, _WINDOW_SECONDS),
-        Act.CANCEL: Pace("cancel", 9.7, 10, _WINDOW_SECONDS),
-        Act.CANCEL_ALL: Pace("cancel-all", 9.7, 10, _WINDOW_SECONDS),
+        Act.CLOSE: Pace("create", 9.9, 10, _WINDOW_SECONDS),
+        Act.CANCEL: Pace("cancel", 9.9, 10, _WINDOW_SECONDS),
+        Act.CANCEL_ALL: Pace("cancel-all", 9.9, 10, _WINDOW_SECONDS),
     }
     _time_method: ClassVar[str] = "publicGetV5MarketTime"
     _time_cost: ClassVar[int] = 0  # counts on the address alone

@@ -1,9 +1,10 @@
 """
 What the risk daemon's three venue clients share: a wire, a clock, and obedience.
 
-It knows no venue's words. It queues no act: what stops trading goes out at once,
-unless the venue has asked for silence; what only reads is held to the daemon's share of
-the venue's budget. Every request is made once; once more when only our clock was wrong.
+It knows no venue's words. Its caller paces acts, most urgent first; here none is held
+up but the one that the venue would refuse for coming too early. What only reads is held
+to the daemon's share of the venue's budget. Every request is made once; once more when
+only our clock was wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 import ccxt.async_support as ccxt  # noqa: TID251 - its errors end here
 
-from cryptoquantix.core.clock import NS_PER_MS, Clock
+from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import (
     CredentialsRefused,
     RateLimited,
@@ -38,13 +39,16 @@ from cryptoquantix.venues.errors import (
     order_error,
     read_error,
 )
-from cryptoquantix.venues.weight import ReadBudget
+from cryptoquantix.venues.weight import ActGuard, ReadBudget
 
 WARM_CONNECTIONS: Final = 16
 """Connections kept open: a halt of ten symbols sends about this much at once."""
 
 PROBES: Final = 4
 """How often a venue's time is asked at the start: the quickest answer counts."""
+
+TURN_SECONDS: Final = 1.0
+"""How long an act waits for the venue to have room for it; its caller paces it."""
 
 EVERYTHING: Final = ""
 """The silence that covers every call, whatever budget it counts on."""
@@ -87,6 +91,7 @@ class EmergencyClient:
         self._key, self._secret, self._rest = key, secret, rest
         self._wire = open_wire(rest, key, secret, self.venue)
         self._budgets: dict[str, ReadBudget] = {}
+        self._guards = {p.bucket: ActGuard(clock, p) for p in self.paces.values()}
         self._contracts: Mapping[str, Contract] = {}
         self._silent_until_ns: dict[str, int] = {}
         self._ahead_ms = 0
@@ -172,8 +177,18 @@ class EmergencyClient:
     async def _act(
         self, request: str, method: str, params: Mapping[str, object], *, bucket: str
     ) -> Any:  # noqa: ANN401 - JSON
-        """Make a request that changes orders, at once."""
-        return await self._call(request, method, params, bucket, is_order=True)
+        """Make a request that changes orders, as soon as the venue takes it."""
+        guard = self._guards.get(bucket)
+        if guard is None:
+            return await self._call(request, method, params, bucket, is_order=True)
+        async with guard.turn(TURN_SECONDS) as is_free:
+            if not is_free:
+                msg = f"{self.name} takes no {bucket} yet: {request} was not sent"
+                delay_ns = int(TURN_SECONDS * NS_PER_SECOND)
+                raise RateLimited(
+                    msg, venue=self.name, request=request, delay_ns=delay_ns
+                )
+            return await self._call(request, method, params, bucket, is_order=True)
 
     async def _call(
         self,

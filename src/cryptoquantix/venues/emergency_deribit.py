@@ -60,12 +60,10 @@ class DeribitEmergency(EmergencyClient):
     """One Deribit account with all its currencies."""
 
     venue: ClassVar[Venue] = Venue.DERIBIT
-    # 20 at once and 5 a second; one kept back for requests that bunch on their way.
-    paces: ClassVar[Mapping[Act, Pace]] = {
-        Act.CLOSE: Pace(_MATCHING, per_second=4.95, burst=19),
-        Act.CANCEL: Pace(_MATCHING, per_second=4.95, burst=19),
-        Act.CANCEL_ALL: Pace(_MATCHING, per_second=4.95, burst=19),
-    }
+    # 20 at once and 5 a second, whatever the act.
+    paces: ClassVar[Mapping[Act, Pace]] = dict.fromkeys(
+        Act, Pace(_MATCHING, per_second=4.98, burst=20)
+    )
     _time_method: ClassVar[str] = "publicGetGetTime"
 
     def __init__(self, *, rest: str, key: str, secret: str, clock: Clock) -> None:

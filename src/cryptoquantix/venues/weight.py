@@ -8,16 +8,20 @@ services keep to half of the documented limit, so that its emergency budget is t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
+from cryptoquantix.core.exposure import Pace
 
 # Binance USD-M documents 2 400 a minute an address.
 BINANCE_WEIGHT_PER_MINUTE: Final = 2_400 // 2
 _WINDOW_NS: Final = 60 * NS_PER_SECOND
 _STEP_SECONDS: Final = 0.05
 _MIN_SECONDS: Final = 0.001
+_LOOK_SECONDS: Final = 0.004
 
 
 class WeightBudget:
@@ -70,6 +74,65 @@ class WeightBudget:
         if self._clock.monotonic_ns() < self._closed_until_ns:
             return False
         return self.used + weight <= self._max
+
+
+class ActGuard:
+    """
+    A venue's budget of acts as the venue itself must see it, to the safe side.
+
+    The caller paces acts when it starts them; a busy machine may bunch them on their
+    way. Here an act counts from its answer on, which the venue gave after counting it,
+    and all the while it is on its way: what passes cannot be too early.
+    """
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._on_their_way = 0
+        self._answered: deque[int] = deque(maxlen=pace.burst)
+        self._left = float(pace.burst)
+        self._at_ns = clock.monotonic_ns()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, seconds_max: float) -> AsyncIterator[bool]:
+        """
+        Wait for a turn and hold it while an act is on its way; False: none came.
+
+        Cancellation while waiting spends nothing.
+        """
+        until_ns = self._clock.monotonic_ns() + int(seconds_max * NS_PER_SECOND)
+        # Time and answers free turns; looking every few ms is soon enough for both.
+        while not (is_free := self._is_free()):
+            if self._clock.monotonic_ns() >= until_ns:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        if not is_free:
+            yield False
+            return
+        self._on_their_way += 1
+        try:
+            yield True
+        finally:
+            self._on_their_way -= 1
+            self._count()
+
+    def _is_free(self) -> bool:
+        now_ns = self._clock.monotonic_ns()
+        if self._pace.window_seconds:
+            since_ns = now_ns - int(self._pace.window_seconds * NS_PER_SECOND)
+            counted = sum(at_ns > since_ns for at_ns in self._answered)
+            return counted + self._on_their_way < self._pace.burst
+        return self._refilled(now_ns) - self._on_their_way >= 1
+
+    def _count(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._left = self._refilled(now_ns) - 1
+        self._at_ns = now_ns
+        self._answered.append(now_ns)
+
+    def _refilled(self, now_ns: int) -> float:
+        fresh = (now_ns - self._at_ns) / NS_PER_SECOND * self._pace.per_second
+        return min(self._pace.burst, self._left + fresh)
 
 
 class ReadBudget:
