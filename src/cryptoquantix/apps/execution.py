@@ -24,6 +24,7 @@ from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.desk import Desk
 from cryptoquantix.live.events import EngineSettings, Subscription
 from cryptoquantix.live.execution import Execution
+from cryptoquantix.live.execution_reporter import ExecutionReporter
 from cryptoquantix.live.target_watch import TargetWatch
 from cryptoquantix.orders.limits import LimitSettings
 from cryptoquantix.orders.styles import Style, Working
@@ -86,6 +87,7 @@ async def _serve(
     execution = Execution(desks, permits)
     keys = {target_key(s.strategy, s.instrument) for s in subscriptions}
     watch = TargetWatch(settings.nats.url, keys, execution.on_target)
+    reporter = ExecutionReporter(settings.nats.url, execution, permits, clock)
     async with AsyncExitStack() as stack:
         for port in ports.values():
             stack.push_async_callback(port.close)
@@ -93,6 +95,7 @@ async def _serve(
             group.create_task(permits.run())
             group.create_task(watch.run())
             group.create_task(execution.run())
+            group.create_task(reporter.run())
             for venue, port in ports.items():
                 stream = _hints(settings, port, partial(execution.on_hint, venue))
                 group.create_task(stream.run())

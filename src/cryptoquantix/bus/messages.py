@@ -232,6 +232,38 @@ class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
     targets_unpublished: int
 
 
+class FollowedTarget(msgspec.Struct, array_like=True):
+    """
+    How far execution has followed a strategy's newest target.
+
+    ``is_idle`` is True once it was sized and nothing is under way or left to do about
+    its instrument. ``held_lots`` is the venue's position, signed.
+    """
+
+    strategy: str
+    instrument: str
+    bar_close_ns: int
+    sequence: int
+    held_lots: int
+    is_idle: bool
+
+
+class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
+    """
+    What execution says of itself once a second, and when it is asked.
+
+    ``permit`` is the mode of the newest answer of the daemon, empty without one.
+    ``read_ns`` is, by venue, the wall time at which the newest reading of the account
+    was asked for (0: none yet in this trading loop).
+    """
+
+    time_ns: int
+    build: str
+    permit: str
+    read_ns: dict[str, int]
+    targets: list[FollowedTarget]
+
+
 Message = (
     TickBatch
     | QuoteMessage
@@ -241,6 +273,7 @@ Message = (
     | FeedStatus
     | StrategyStatus
     | RecorderStatus
+    | ExecutionStatus
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -11,6 +11,10 @@ from cryptoquantix.core.instrument import InstrumentId, Venue
 TARGETS_BUCKET: Final = "targets"
 STRATEGY_STATUS: Final = "strategy"
 RECORDER_STATUS: Final = "recorder"
+EXECUTION_STATUS: Final = "execution"
+# Asked with READ_FIRST, execution reads its accounts anew as well.
+EXECUTION_ASK: Final = "execution.ask"
+READ_FIRST: Final = b"read"
 
 _TOKEN: Final = re.compile(r"[-/_=a-zA-Z0-9]+")
 

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
@@ -35,6 +36,7 @@ from cryptoquantix.live.events import (
     CancelOrder,
     Effect,
     EngineSettings,
+    Followed,
     Notice,
     Now,
     PermitSource,
@@ -103,6 +105,7 @@ class Desk:
         self._hinted = False
         self._hint_read_ns = -NS_PER_SECOND
         self._asked: set[InstrumentId] = set()
+        self._is_read_wanted = False
         self._swept_ns = 0
         self._filled_ns = 0
         self._ended_ns = 0
@@ -111,6 +114,30 @@ class Desk:
     def is_reconciled(self) -> bool:
         """True from the first comparison with the venue on, until stopped."""
         return self._engine is not None and self._engine.is_reconciled
+
+    @property
+    def read_ns(self) -> int:
+        """Wall time at which the newest reading was asked for; 0: there is none."""
+        engine = self._engine
+        if engine is None or not engine.is_reconciled:
+            return 0
+        age_ns = self._clock.monotonic_ns() - engine.read_ns
+        return self._clock.time_ns() - age_ns
+
+    def followed(self) -> list[Followed]:
+        """Return how far each target has been followed; none while not trading."""
+        engine = self._engine
+        if engine is None:
+            return []
+        busy = bool(self._tasks)
+        return [
+            replace(one, is_idle=one.is_idle and not busy) for one in engine.followed()
+        ]
+
+    def read_soon(self) -> None:
+        """Read all of the account and the marks at once, whatever was read when."""
+        self._is_read_wanted = True
+        self._wake.set()
 
     def on_target(self, wanted: Wanted, instrument: InstrumentId) -> None:
         """Take a target; the newest of each strategy and instrument counts."""
@@ -269,6 +296,7 @@ class Desk:
             now_ns = self._clock.monotonic_ns()
             is_due = now_ns - full_ns >= cycle * NS_PER_SECOND
             try:
+                is_due, self._is_read_wanted = is_due or self._is_read_wanted, False
                 if is_woken and not is_due:
                     await self._read_woken(engine)
                 else:

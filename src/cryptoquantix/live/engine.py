@@ -27,6 +27,7 @@ from cryptoquantix.live.events import (
     CancelOrder,
     Effect,
     EngineSettings,
+    Followed,
     Now,
     SendOrder,
     Wanted,
@@ -160,14 +161,7 @@ class Engine:
         wanted = book.wanted_lots()
         if wanted is None:
             return []
-        situation = Situation(
-            instrument=instrument,
-            wanted_lots=wanted,
-            held_lots=self.held_lots(instrument),
-            unfinished=self._unfinished_of(instrument),
-            band_lots=self._band_lots(book, account.equity_quote),
-            order_max_lots=book.instrument.size_market_max_lots,
-        )
+        situation = self._situation(book, account, wanted)
         intents = plan_orders(situation)
         effects = self._tend(book, {i.client_order_id for i in _cancels(intents)}, now)
         for intent in intents:
@@ -198,7 +192,50 @@ class Engine:
         positions = self._account.positions if self._account else ()
         return sum(p.size_lots for p in positions if p.instrument == instrument)
 
+    @property
+    def read_ns(self) -> int:
+        """Monotonic time at which the newest reading was asked for; 0: never."""
+        return self._account_asked_ns
+
+    def followed(self) -> list[Followed]:
+        """Return how far each target that is known has been followed."""
+        return [
+            Followed(
+                strategy=name,
+                instrument=id_,
+                bar_ns=wanted.bar_ns,
+                sequence=wanted.sequence,
+                held_lots=self.held_lots(id_),
+                is_idle=self._is_idle(book),
+            )
+            for id_, book in self._books.items()
+            for name, wanted in book.wanted.items()
+        ]
+
     # -- inside -----------------------------------------------------------------
+
+    def _is_idle(self, book: InstrumentBook) -> bool:
+        """Return whether nothing is under way, and a plan made now would be empty."""
+        account, wanted = self._account, book.wanted_lots()
+        if account is None or wanted is None or not self.is_reconciled:
+            return False
+        if not book.is_settled or self._account_asked_ns < book.ended_ns:
+            return False
+        situation = self._situation(book, account, wanted)
+        return not situation.unfinished and not plan_orders(situation)
+
+    def _situation(
+        self, book: InstrumentBook, account: AccountSnapshot, wanted_lots: int
+    ) -> Situation:
+        id_ = book.instrument.id
+        return Situation(
+            instrument=id_,
+            wanted_lots=wanted_lots,
+            held_lots=self.held_lots(id_),
+            unfinished=self._unfinished_of(id_),
+            band_lots=self._band_lots(book, account.equity_quote),
+            order_max_lots=book.instrument.size_market_max_lots,
+        )
 
     def _size(self, book: InstrumentBook, equity_quote: Decimal) -> None:
         """Turn new targets into lots, once each: equity's drift makes no orders."""

@@ -54,6 +54,23 @@ class Wanted:
     lots: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """
+    How far a strategy's newest target has been followed.
+
+    ``is_idle``: it was sized, nothing of the instrument is under way and nothing is
+    left to do about it.
+    """
+
+    strategy: str
+    instrument: InstrumentId
+    bar_ns: int
+    sequence: int
+    held_lots: int
+    is_idle: bool
+
+
 class Numbered(Protocol):
     """A target, on the bus or as the engine takes it."""
 

@@ -51,6 +51,11 @@ class Execution:
             if desk.venue is instrument.venue:
                 desk.on_target(wanted, instrument)
 
+    @property
+    def desks(self) -> Sequence[Desk]:
+        """The desks of the present trading loop; none while halted."""
+        return self._desks
+
     def on_hint(self, venue: Venue) -> None:
         """Let a venue's desk look at once: something may have changed there."""
         for desk in self._desks:

@@ -1,0 +1,96 @@
+"""
+Execution's status on the bus, once a second and to whoever asks; it steers nothing.
+
+Whoever plays a tape bar by bar waits for it: the newest target that was followed, and
+whether anything is still under way. A question may ask for a fresh reading of the
+accounts first; readings have a price, so they are not begun more often than paced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from cryptoquantix.bus.connection import connect
+from cryptoquantix.bus.messages import ExecutionStatus, FollowedTarget, encode
+from cryptoquantix.bus.subjects import EXECUTION_ASK, EXECUTION_STATUS, READ_FIRST
+from cryptoquantix.control.build import build_stamp
+from cryptoquantix.core.clock import NS_PER_MS, Clock
+from cryptoquantix.live.events import PermitSource
+from cryptoquantix.live.execution import Execution
+
+STATUS_SECONDS: Final = 1.0
+_READ_NS_MIN: Final = 20 * NS_PER_MS
+
+_LOG = logging.getLogger(__name__)
+
+
+class ExecutionReporter:
+    """Says on the bus at ``url`` how far ``execution`` has come."""
+
+    def __init__(
+        self, url: str, execution: Execution, permits: PermitSource, clock: Clock
+    ) -> None:
+        self._url = url
+        self._execution = execution
+        self._permits = permits
+        self._clock = clock
+        self._read_ns = -_READ_NS_MIN
+
+    async def run(self) -> None:
+        """Report for ever, through restarts of the server; cancellation closes."""
+        client = await connect(self._url, "execution status")
+        try:
+            await client.subscribe(EXECUTION_ASK, cb=self._answer)
+            while True:
+                await _publish(client, EXECUTION_STATUS, encode(self.status()))
+                await asyncio.sleep(STATUS_SECONDS)
+        finally:
+            await client.close()
+
+    def status(self) -> ExecutionStatus:
+        """Return how far every target has been followed."""
+        permit = self._permits.current()
+        desks = self._execution.desks
+        return ExecutionStatus(
+            time_ns=self._clock.time_ns(),
+            build=build_stamp(),
+            permit="" if permit is None else permit.answer.mode.value,
+            read_ns={desk.venue.value: desk.read_ns for desk in desks},
+            targets=[
+                FollowedTarget(
+                    strategy=one.strategy,
+                    instrument=str(one.instrument),
+                    bar_close_ns=one.bar_ns,
+                    sequence=one.sequence,
+                    held_lots=one.held_lots,
+                    is_idle=one.is_idle,
+                )
+                for desk in desks
+                for one in desk.followed()
+            ],
+        )
+
+    async def _answer(self, message: Msg) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if message.data == READ_FIRST and now_ns - self._read_ns >= _READ_NS_MIN:
+            self._read_ns = now_ns
+            for desk in self._execution.desks:
+                desk.read_soon()
+        if message.reply:
+            try:
+                await message.respond(encode(self.status()))
+            except nats.errors.Error as error:
+                _LOG.debug("status not told", extra={"error": str(error)})
+
+
+async def _publish(client: Client, subject: str, data: bytes) -> None:
+    try:
+        await client.publish(subject, data)
+    except nats.errors.Error as error:
+        _LOG.debug("status not published", extra={"error": str(error)})
