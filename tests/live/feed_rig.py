@@ -111,7 +111,8 @@ def assert_whole(simulator, venue: Venue, heard: Heard) -> None:
         i for i, _ in enumerate(own) if own[len(own) - 1 - i] == mine[-1]
     )
     count = min(end, len(mine))
-    assert mine[-count:] == own[end - count : end]
+    pairs = zip(mine[-count:], own[end - count : end], strict=True)
+    assert next((one for one in pairs if one[0] != one[1]), None) is None, venue
     assert count > 20
 
 

@@ -30,10 +30,10 @@ def world(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(market_socket, "_IDLE_SECONDS", 0.3)
-    monkeypatch.setattr(market_socket, "_PONG_SECONDS", 0.3)
-    monkeypatch.setattr(feed_service, "SILENCE_NS", 500_000_000)
-    monkeypatch.setattr(feed_service, "_PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(market_socket, "_IDLE_SECONDS", 0.8)
+    monkeypatch.setattr(market_socket, "_PONG_SECONDS", 0.8)
+    monkeypatch.setattr(feed_service, "SILENCE_NS", 1_000_000_000)
+    monkeypatch.setattr(feed_service, "_PROBE_SECONDS", 0.2)
 
 
 async def flowing(services, heard, more=15):
@@ -114,7 +114,7 @@ async def test_a_socket_that_is_up_and_says_nothing_is_given_up(world):
     nats, simulator = world
     async with three_feeds(nats, simulator) as (services, heard):
         await flowing(services, heard, 5)
-        fault = {"kind": "half-open", "venue": "*", "seconds": 1}
+        fault = {"kind": "half-open", "venue": "*", "seconds": 2.5}
         simulator.admin("/faults", fault)
         await until(
             lambda: all(one.status().reconnects >= 1 for one in services.values())
@@ -128,7 +128,7 @@ async def test_a_frozen_feed_is_told_from_a_quiet_market_and_renewed(world):
     nats, simulator = world
     async with three_feeds(nats, simulator) as (services, heard):
         await flowing(services, heard, 5)
-        fault = {"kind": "frozen-feed", "venue": "*", "seconds": 3}
+        fault = {"kind": "frozen-feed", "venue": "*", "seconds": 4}
         simulator.admin("/faults", fault)
         await until(
             lambda: all(one.status().reconnects >= 1 for one in services.values())
@@ -139,7 +139,7 @@ async def test_a_frozen_feed_is_told_from_a_quiet_market_and_renewed(world):
         await flowing(services, heard, 5)
         simulator.admin("/tape", {"paused": True})
         try:
-            await asyncio.sleep(2)
+            await asyncio.sleep(2.5)
             for one in services.values():
                 assert one.status().reconnects == 0, "a quiet market is no dead socket"
         finally:
@@ -152,7 +152,7 @@ async def test_unanswered_pings_end_a_session_even_while_data_flow_at_bybit(worl
     nats, simulator = world
     async with three_feeds(nats, simulator) as (services, heard):
         await flowing(services, heard, 5)
-        fault = {"kind": "no-pong", "venue": "bybit", "seconds": 2}
+        fault = {"kind": "no-pong", "venue": "bybit", "seconds": 3}
         simulator.admin("/faults", fault)
         await until(lambda: services[Venue.BYBIT].status().reconnects >= 1)
         await flowing(services, heard)

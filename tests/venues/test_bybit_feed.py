@@ -143,6 +143,29 @@ def test_a_session_that_ends_while_prints_are_held_holds_them_no_longer():
     assert sink.ids == whole
 
 
+def test_after_a_silence_the_next_print_is_spliced_too():
+    """No number would tell what a venue left out while its stream stood still."""
+    decoder, sink = feed(on_gap=lambda stream, gap: None)
+    stream = decoder.streams["BTCUSDT"]
+    decoder.decode(trades(7))
+    decoder.splice(stream, [tick(ids((7, 0))[0])])
+    decoder.catch_up(stream, ids((9, 0))[0])
+    decoder.decode(trades(14))
+    decoder.splice(stream, [tick(one) for one in ids((7, 0), (9, 0), (10, 0))])
+    assert sink.ids == ids((7, 0), (9, 0), (10, 0))
+    decoder.decode(trades(20))
+    assert stream.wanted() == (ids((10, 0))[0], 21 * MATCH)
+    rest = ids((10, 0), (12, 0), (14, 0), (20, 0))
+    decoder.splice(stream, [tick(one) for one in rest])
+    decoder.doubt(stream)
+    decoder.decode(trades(30))
+    assert stream.wanted() == (ids((20, 0))[0], 31 * MATCH)
+    decoder.splice(stream, [tick(one) for one in ids((20, 0), (25, 0), (30, 0))])
+    decoder.decode(trades(31))
+    decoder.flush()
+    assert [one >> 16 for one in sink.ids] == [7, 9, 10, 12, 14, 20, 25, 30, 31]
+
+
 def test_what_cannot_be_fetched_is_told_by_the_next_batch():
     decoder, sink = feed()  # nobody fills gaps
     decoder.decode(trades(7))

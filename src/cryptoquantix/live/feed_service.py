@@ -355,6 +355,7 @@ class FeedService:
         if newest <= seen and (stream.trade_id >= 0 or is_same_session):
             stream.is_trade_proven = True
             return
+        self.decoder.doubt(stream)
         if not stream.is_trade_proven and self._caught_up.get(symbol) != session_ns:
             # Traded while the socket was away, and not since.
             self._caught_up[symbol] = session_ns

@@ -81,13 +81,23 @@ class Gap:
 
     ``missing`` is None while the gap is open, then how many were not to be had: 0
     where all were, -1 where the ids do not tell. ``is_start`` where nothing came
-    before: only the first print's own match is to be read whole.
+    before: only the first print's own match is to be read whole. ``is_catch_up`` where
+    no print has come after it yet.
     """
 
-    __slots__ = ("after_id", "before_id", "from_ns", "is_start", "missing", "until_ns")
+    __slots__ = (
+        "after_id",
+        "before_id",
+        "from_ns",
+        "is_catch_up",
+        "is_start",
+        "missing",
+        "until_ns",
+    )
 
     def __init__(self, after_id: int, before_id: int, span_ns: tuple[int, int]) -> None:
         self.is_start = False
+        self.is_catch_up = False
         self.after_id = after_id
         self.before_id = before_id
         self.from_ns, self.until_ns = span_ns
@@ -262,11 +272,18 @@ class FeedDecoder:
         last = stream.last_id
         fetched = {tick[4]: tick for tick in trades if tick[4] > last}
         stream.backfilled += len(fetched.keys() - stream.held.keys())
-        stream.held |= fetched
-        if not self.is_dense:
+        if self.is_dense:
+            stream.held |= fetched
+            return self._drain(stream)
+        if stream.gap is None or not stream.gap.is_catch_up:
+            stream.held |= fetched
             self._release(stream, 0)
             return True
-        return self._drain(stream)
+        # What came meanwhile may not follow what was fetched: the next print decides.
+        stream.held = fetched
+        self._release(stream, 0)
+        self._doubt(stream)
+        return True
 
     def catch_up(self, stream: InstrumentStream, newest_id: int) -> None:
         """Say that the venue's newest print is ``newest_id``, which never came."""
@@ -274,7 +291,18 @@ class FeedDecoder:
             return
         self._stamp()
         at_ns = stream.venue_time_ns
-        self._begin_gap(stream, Gap(stream.trade_id, newest_id + 1, (at_ns, at_ns)))
+        gap = Gap(stream.trade_id, newest_id + 1, (at_ns, at_ns))
+        gap.is_catch_up = True
+        self._begin_gap(stream, gap)
+
+    def doubt(self, stream: InstrumentStream) -> None:
+        """
+        Say that prints may be missing before the next one, though no id would tell.
+
+        Does nothing where ids leave no number out.
+        """
+        if not self.is_dense and stream.held is None and stream.trade_id >= 0:
+            self._doubt(stream)
 
     def give_up(self, stream: InstrumentStream) -> None:
         """Hand on what is held, without what is missing."""
