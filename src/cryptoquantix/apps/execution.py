@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from cryptoquantix.venues.backoff import Backoff
 from cryptoquantix.venues.hints import HintStream
 from cryptoquantix.venues.port import VenuePort
 from cryptoquantix.venues.trading import TradingPort, hint_dialect, trading_port
+
+_TIDY_SECONDS: Final = 20.0
 
 
 def run(config: Path | None = None) -> None:
@@ -95,10 +98,17 @@ async def _serve(
             group.create_task(permits.run())
             group.create_task(watch.run())
             group.create_task(execution.run())
+            group.create_task(_tidy(journal))
             group.create_task(reporter.run())
             for venue, port in ports.items():
                 stream = _hints(settings, port, partial(execution.on_hint, venue))
                 group.create_task(stream.run())
+
+
+async def _tidy(journal: Journal) -> None:
+    while True:
+        await asyncio.sleep(_TIDY_SECONDS)
+        journal.tidy()
 
 
 def _hints(
