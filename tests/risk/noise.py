@@ -40,6 +40,7 @@ FUNDING = Decimal("0.0001")
 MISSING = 0.02
 ABSURD = 0.001
 LAG_SECONDS = 10
+WAY_FEE = Decimal("0.0005")
 START_NS = 1_700_000_000 * NS_PER_SECOND
 KINDS = (
     "zero",
@@ -282,7 +283,9 @@ class World:
         usd = 0.0
         for arrival in [a for a in self.arriving if a[0] <= self.now]:
             self.arriving.remove(arrival)
-            usd += self._book_flow(*arrival[1:])
+            name, coin, cash = arrival[1:]
+            self._book_flow(name, coin, cash * (1 - WAY_FEE))
+            usd += float(cash) * self.rate(coin)  # what the way cost is lost
         if self.now >= self.next_flow:
             self.next_flow += self.noise.between(0.5, 1.5) * self.flows_every
             usd += self.flow(self.noise.pick(("in", "out", "between")))
@@ -308,7 +311,7 @@ class World:
             ]
             if others:
                 at = self.now + int(self.noise.between(1, 600))
-                self.arriving.append((at, self.noise.pick(others), coin, cash - CENT))
+                self.arriving.append((at, self.noise.pick(others), coin, cash))
         return usd
 
     def _book_flow(self, name, coin, cash):

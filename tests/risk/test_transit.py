@@ -49,20 +49,20 @@ def test_what_arrives_is_no_longer_on_its_way(table):
 
 def test_what_the_way_cost_is_lost(table):
     sent(table)
-    table.second(*round_of(40_000, 59_950), seconds=300)
-    table.ledger("bybit", table.moved(9_950, "USDT", "in"))
-    sight = table.second(*round_of(40_000, 59_950))
-    assert sight.value == pytest.approx(D("0.9995"))
+    table.second(*round_of(40_000, 59_985), seconds=300)
+    table.ledger("bybit", table.moved(9_985, "USDT", "in"))
+    sight = table.second(*round_of(40_000, 59_985))
+    assert sight.value == pytest.approx(D("0.99985"))
     assert table.book.transit.totals == {}
 
 
 def test_a_ledger_that_names_the_arrival_first_is_waited_for(table):
-    table.second(*round_of(40_000, 59_950))
-    table.ledger("bybit", table.moved(9_950, "USDT", "in"))
-    table.second(*round_of(40_000, 59_950), seconds=5)
+    table.second(*round_of(40_000, 59_985))
+    table.ledger("bybit", table.moved(9_985, "USDT", "in"))
+    table.second(*round_of(40_000, 59_985), seconds=5)
     table.ledger("binance", table.moved(-10_000, "USDT", "out"))
-    sight = table.second(*round_of(40_000, 59_950))
-    assert sight.value == pytest.approx(D("0.9995"))
+    sight = table.second(*round_of(40_000, 59_985))
+    assert sight.value == pytest.approx(D("0.99985"))
     assert table.book.transit.totals == {}
 
 
@@ -94,7 +94,7 @@ def test_another_coin_or_more_than_was_sent_is_not_what_was_sent():
     for move in (
         Move("b", "USDC", D(100), 1),
         Move("b", "USDT", D(101), 1),
-        Move("b", "USDT", D("98.9"), 1),
+        Move("b", "USDT", D("99.7"), 1),
         Move("a", "USDT", D(100), 1),
     ):
         found, fee = arrived(transit, move, limits)

@@ -54,7 +54,7 @@ class Limits:
     rate_bound_fraction: Decimal = Decimal("0.01")
     rate_step_fraction: Decimal = Decimal("0.05")
     transit_ns: int = NS_PER_DAY
-    transit_fee_fraction: Decimal = Decimal("0.01")
+    transit_fee_fraction: Decimal = Decimal("0.002")
 
     def __post_init__(self) -> None:
         for name, least, most in _BOUNDS:
