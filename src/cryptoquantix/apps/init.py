@@ -11,12 +11,29 @@ from typing import Any, Final
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.core.errors import SettingsError
 
-_NO_KEYS: Final = {
-    "rest": "http://127.0.0.1:8600",
-    "ws": "ws://127.0.0.1:8600",
-    "key": "",
-    "secret": "",
-    "risk": {"key": "", "secret": ""},
+_PORTS: Final = {"binance": 8600, "bybit": 8602, "deribit": 8603}
+_KEYLESS: Final = {"key": "", "secret": "", "risk": {"key": "", "secret": ""}}
+
+# Addresses of each venue's documentation: (testnet, live), REST before streams.
+_ADDRESSES: Final = {
+    "binance": (
+        ("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com"),
+        ("https://fapi.binance.com", "wss://fstream.binance.com"),
+    ),
+    "bybit": (
+        ("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
+        ("https://api.bybit.com", "wss://stream.bybit.com"),
+    ),
+    "deribit": (
+        ("https://test.deribit.com", "wss://test.deribit.com"),
+        ("https://www.deribit.com", "wss://www.deribit.com"),
+    ),
+}
+# What the daemon's key must and must not be allowed, in the venue's own words.
+_RIGHTS: Final = {
+    "binance": "Enable Reading, Enable Futures; no withdrawals, no internal transfer",
+    "bybit": "Unified Trading: Contract (orders and positions); nothing under Wallet",
+    "deribit": "account:read trade:read_write wallet:none",
 }
 
 _HEAD: Final = """\
@@ -40,21 +57,32 @@ listen = "127.0.0.1:8700"
 url = "http://127.0.0.1:8700"
 # Trip at this drawdown of the rolling 24 h high-water mark, inclusive.
 drawdown_fraction_max = "0.03"
+# Warn at these fractions of it.
+warning_fractions = ["0.5", "0.8"]
+# Whether the price moves of coins held as collateral count in the drawdown.
+collateral_moves = true
+# Without a complete reading for so long entries stop; later they are canceled.
+blind_seconds = 5
+blind_cancel_seconds = 60
 
 """
 
 _VENUE: Final = """\
 [venues.{name}]
-# Addresses of this machine are a simulator (`cqx simulate`). A live venue's address
+# Addresses of this machine are a simulator (`cqx simulate`); a live venue's address
 # additionally needs `--live` on `cqx up` and `cqx rearm`.
+#   testnet: {testnet}
+#   live:    {live}
 rest = {rest}
 ws = {ws}
-# Execution's key: may trade, must not withdraw.
+# Execution's key: may trade, must not withdraw. Instead of a key or a secret here,
+# key_file and secret_file name files that hold them.
 key = {key}
 secret = {secret}
 
 [venues.{name}.risk]
 # The risk daemon's own key on the same account; no other process is given it.
+# Rights: {rights}.
 key = {risk_key}
 secret = {risk_secret}
 
@@ -111,7 +139,8 @@ def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str,
     ----------
     simulator_json : str or None
         A file with the line of ``cqx simulate --json``, ``-`` for standard input;
-        None leaves addresses at 127.0.0.1:8600 and keys empty.
+        None leaves addresses on this machine, keys empty, and all venues but the first
+        commented out.
 
     Raises
     ------
@@ -122,8 +151,7 @@ def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str,
     if path.exists() and not is_forced:
         msg = f"{path} exists already: --force overwrites it"
         raise SettingsError(msg)
-    venues = _venues(simulator_json) if simulator_json else {"binance": _NO_KEYS}
-    text = _HEAD + "".join(map(_venue, venues, venues.values())) + _TAIL
+    text = _HEAD + _venue_tables(simulator_json) + _TAIL
     fresh = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,14 +169,34 @@ def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str,
     return {"written": str(path)}
 
 
+def _venue_tables(simulator_json: str | None) -> str:
+    if simulator_json:
+        venues = _venues(simulator_json)
+        return "".join(map(_venue, venues, venues.values()))
+    first, *others = [_venue(name, _local(name)) for name in _ADDRESSES]
+    return first + "".join(map(_commented, others))
+
+
+def _local(name: str) -> dict[str, Any]:
+    host = f"127.0.0.1:{_PORTS[name]}"
+    return {"rest": f"http://{host}", "ws": f"ws://{host}"} | _KEYLESS
+
+
+def _commented(table: str) -> str:
+    lines = [
+        line if line[:1] in {"", "#"} else f"# {line}" for line in table.split("\n")
+    ]
+    return "\n".join(lines)
+
+
 def _venues(source: str) -> dict[str, Any]:
     try:
         text = sys.stdin.readline() if source == "-" else Path(source).read_text()
         venues = json.loads(text)["venues"]
         # Only what this version can trade: a simulator may offer more venues.
-        found = {name: venues[name] for name in ("binance",) if name in venues}
-        for venue in found.values():
-            _venue("", venue)
+        found = {name: venues[name] for name in _ADDRESSES if name in venues}
+        for name, venue in found.items():
+            _venue(name, venue)
     except OSError as error:
         msg = f"cannot read {source}: {error.strerror}"
         raise SettingsError(msg) from None
@@ -165,8 +213,12 @@ def _venues(source: str) -> dict[str, Any]:
 
 def _venue(name: str, venue: dict[str, Any]) -> str:
     # JSON's strings are TOML's basic strings.
+    testnet, live = _ADDRESSES[name]
     return _VENUE.format(
         name=name,
+        testnet=", ".join(testnet),
+        live=", ".join(live),
+        rights=_RIGHTS[name],
         rest=json.dumps(venue["rest"]),
         ws=json.dumps(venue["ws"]),
         key=json.dumps(venue["key"]),

@@ -104,7 +104,7 @@ class RiskSettings(_Section):
     rate_bound_fraction: Fraction = Decimal("0.01")
     rate_step_fraction: Fraction = Decimal("0.05")
     transit_seconds: Annotated[Decimal, Field(gt=0, le=2_592_000)] = Decimal(86_400)
-    transit_fee_fraction: Fraction = Decimal("0.01")
+    transit_fee_fraction: Fraction = Decimal("0.002")
     kill_at_step: str = ""
 
 
