@@ -321,6 +321,48 @@ async def test_an_order_that_appears_after_a_halt_is_canceled(halted):
     assert any("appeared after the halt" in text for text in await halted.alarms())
 
 
+async def test_a_venue_that_is_flat_is_guarded_while_another_hangs(tmp_path):
+    bench = Bench(tmp_path / "risk.sqlite", "binance", "bybit")
+    bench.venues["bybit"].always["open_orders"] = down("bybit")
+    await commands.halt(bench.daemon, "ann", "now")
+    await bench.second(2)
+    assert bench.daemon.latch.is_acting
+    bench.venue.hold("A", 3)
+    bench.venue.rest(order("B", 7))
+    await bench.second(32)  # the orders of unknown symbols are read every 30 s
+    assert bench.daemon.latch.is_acting
+    assert not bench.venue.positions
+    assert not bench.venue.orders
+    bench.venues["bybit"].always = {}
+    await bench.until(RiskState.HALTED)
+    await bench.stop()
+
+
+async def test_a_venue_verified_before_a_restart_is_verified_again(tmp_path):
+    bench = Bench(tmp_path / "risk.sqlite", "binance", "bybit")
+    bench.venues["bybit"].always["open_orders"] = down("bybit")
+    await commands.halt(bench.daemon, "ann", "now")
+    await bench.second(2)
+    assert bench.daemon.latch.steps["binance"] is RiskState.HALTED
+    await bench.restart()
+    bench.venues["bybit"].always = {}
+    bench.venue.hold("A", 3)
+    bench.daemon.carry_on()
+    await bench.until(RiskState.HALTED)
+    assert status(bench.daemon, alarms_undelivered=0).is_flat
+    assert not bench.venue.positions
+    await bench.stop()
+
+
+async def test_a_look_that_failed_while_halted_is_made_again(halted):
+    await halted.settle()
+    await halted.restart()
+    halted.venue.faults["open_orders"] = [down()]
+    halted.daemon.carry_on()
+    await halted.second(4)
+    assert status(halted.daemon, alarms_undelivered=0).is_flat
+
+
 async def test_a_halt_ends_only_when_flat_is_proven(halted):
     halted.venue.hold("A", 3)
     with pytest.raises(Refusal, match="NOT FLAT: binance: 3 A"):

@@ -99,6 +99,7 @@ class Rules(RuleBasedStateMachine):
         }
         self.stalled: threading.Event | None = None
         self.is_full = False
+        self.is_behind = False  # the disk failed, and the latch is not written since
         self.must_stay_halted = False
         self.sequence = 0
         self.numbers = 0
@@ -133,7 +134,7 @@ class Rules(RuleBasedStateMachine):
         is_closing = name in {"market", "ioc"}
         if is_closing and not (latch.is_acting or latch.state is RiskState.HALTED):
             self.problems.append(f"a close was sent in {latch.state}")
-        is_disk_good = self.stalled is None and not self.is_full
+        is_disk_good = not self.is_behind
         written = self.durable.store.latch
         if (
             is_closing
@@ -218,6 +219,7 @@ class Rules(RuleBasedStateMachine):
     def the_disk_stalls(self):
         if self.stalled is None:
             self.stalled = threading.Event()
+            self.is_behind = True
             self.run(self.posted(self.stalled))
 
     async def posted(self, event):
@@ -226,7 +228,7 @@ class Rules(RuleBasedStateMachine):
     @rule()
     def the_disk_is_full(self):
         if self.stalled is None and not self.durable.store.is_volatile:
-            self.is_full = True
+            self.is_full = self.is_behind = True
             self.durable.store._connection.execute("PRAGMA query_only = ON")
 
     @rule()
@@ -238,6 +240,7 @@ class Rules(RuleBasedStateMachine):
             self.durable.store._connection.execute("PRAGMA query_only = OFF")
             self.is_full = False
         self.run(self.settle())
+        self.is_behind = self.durable.store.latch != self.daemon.latch
 
     @rule(is_lost=st.sampled_from([False, False, False, True]))
     def killed_and_started(self, is_lost):
@@ -257,7 +260,7 @@ class Rules(RuleBasedStateMachine):
         if self.stalled is not None:
             self.stalled.set()
             self.stalled = None
-        self.is_full = False
+        self.is_full = self.is_behind = False
         self.durable._thread.shutdown(wait=True, cancel_futures=True)
         self.durable.store.close()
 

@@ -38,7 +38,7 @@ from processes import start_simulator
 
 VENUES = ("binance", "bybit", "deribit")
 WHO = {"who": "campaign", "reason": "killed at every step"}
-RUNS_A_SIMULATOR = 5
+RUNS_A_SIMULATOR = 3
 # Steps that many calls of a halt reach: also die at a later one of them.
 REPEATED = {
     "canceling": 3,

@@ -224,7 +224,7 @@ class Daemon:
         self.second_ns = self.clock.monotonic_ns()
         if self.latch.state is RiskState.ARMED:
             await self._armed_second(self.sight)
-        elif self.latch.state is RiskState.HALTED:
+        else:
             self._guard()
         self._write_sample(self.sight)
         is_failing = self.durable.failing_seconds >= DISK_SECONDS
@@ -340,10 +340,12 @@ class Daemon:
         )
 
     def _guard(self) -> None:
-        if not self.latch.goal.is_halt:
+        """Look after every venue that is flat, also while another is not yet."""
+        if not (self.latch.is_acting or self.latch.state is RiskState.HALTED):
             return
         for name in self.venues:
-            self.jobs.spawn(f"guard {name}", self._guard_venue(name))
+            if self.latch.steps.get(name, self.latch.state) is RiskState.HALTED:
+                self.jobs.spawn(f"guard {name}", self._guard_venue(name))
 
     async def _guard_venue(self, name: str) -> None:
         is_fresh = name not in self.watch.problems

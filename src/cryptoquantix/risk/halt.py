@@ -69,16 +69,21 @@ class Halt:
         }
 
     def start(self, latch: Latch) -> None:
-        """Start, or start again, every venue at the step where it stands."""
+        """
+        Start, or start again, every venue at the step where it stands.
+
+        One that was verified before is verified again: that was another process's word.
+        """
         halt_id = latch.trip.trip_id if latch.trip else ""
         self.stop()
         self._reached("revoked")
         for name, venue_flattener in self.flatteners.items():
             venue_flattener.halt_id = halt_id
             step = latch.steps.get(name, RiskState.TRIPPED)
-            if step is not RiskState.HALTED:
-                task = asyncio.create_task(self._venue(name, step), name=f"halt {name}")
-                self._tasks[name] = task
+            if step is RiskState.HALTED:
+                step = RiskState.VERIFYING
+            task = asyncio.create_task(self._venue(name, step), name=f"halt {name}")
+            self._tasks[name] = task
 
     def stop(self) -> None:
         """End what is running; only for a new start or the end of the process."""
@@ -126,6 +131,8 @@ class Halt:
             f"position {p.size:f} {p.symbol}" for p in held if not flattener.why_left(p)
         ]
         if not found:
+            if not flattener.is_flat:
+                await flattener.verify()  # an earlier look may have failed
             return ""
         await flattener.cancel_increasing()
         await flattener.close_positions(self._turns[name])
