@@ -4,7 +4,9 @@ Receive and decode one trade message: ours against ccxt.pro's, on the same bytes
 Both contenders get the same frames from a real WebSocket server on loopback, in a
 process of its own, through their own client library; what is counted is the CPU time
 of the receiving process. Ours ends in integer ticks and lots with the trade id
-checked, ccxt's in its unified trade. A third line is our decoding alone, from memory.
+checked, ccxt's in its unified trade. Further lines are our decoding alone, from memory:
+of Binance, one trade a message, and of Bybit and Deribit as full as they send in a
+burst (a message of 100 trades), counted by the trade.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
 
 ROUNDS = 5
+PER_MESSAGE = 100
 SYMBOL = "BTCUSDT"
 
 
@@ -101,25 +104,17 @@ async def ours(
 ) -> list[tuple[int, int, int, bool, int]]:
     """Our socket and decoder; returns its ticks."""
     from cryptoquantix.core.clock import SystemClock
-    from cryptoquantix.core.instrument import Instrument, InstrumentId
     from cryptoquantix.venues.backoff import Backoff
-    from cryptoquantix.venues.feed import FeedDecoder
+    from cryptoquantix.venues.binance_feed import BinanceDecoder, BinanceStreams
+    from cryptoquantix.venues.dialect import SocketPlan
     from cryptoquantix.venues.socket import MarketSocket
 
-    instrument = Instrument(
-        id=InstrumentId.parse("binance:BTCUSDT-PERP"),
-        tick_size=Decimal("0.10"),
-        lot_size=Decimal("0.001"),
-        notional_min=Decimal(5),
-        settlement="USDT",
-        base="BTC",
-        quote="USDT",
-    )
+    instrument = an_instrument("binance:BTCUSDT-PERP")
     done = asyncio.Event()
     kept: list[tuple[int, int, int, bool, int]] = []
 
     class Sink:
-        def put_ticks(self, _instrument, ticks, _receipt_time_ns) -> None:
+        def put_ticks(self, _instrument, ticks, *_: object) -> None:
             kept.extend(ticks)
             if len(kept) >= count:
                 done.set()
@@ -127,10 +122,10 @@ async def ours(
         def put_quote(self, *_: object) -> None: ...
 
     clock = SystemClock()
-    decoder = FeedDecoder([instrument], Sink(), clock)
+    decoder = BinanceDecoder([instrument], Sink(), clock)
     backoff = Backoff(np.random.default_rng(1))
-    streams = ["btcusdt@aggTrade"]
-    socket = MarketSocket(url, streams, decoder, [SYMBOL], backoff, clock)
+    plan = SocketPlan(url, ["btcusdt@aggTrade"], [SYMBOL], [])
+    socket = MarketSocket(plan, BinanceStreams(), decoder, backoff, clock)
     task = asyncio.create_task(socket.run())
     await done.wait()
     received()
@@ -193,19 +188,12 @@ async def theirs(url: str, count: int, received: Callable[[], None]) -> list[dic
     return found
 
 
-def decoding_alone(count: int) -> float:
-    """CPU seconds of our decoder over messages in memory."""
-    from cryptoquantix.core.clock import SystemClock
+def an_instrument(name: str):
+    """Return an instrument with the steps of the messages."""
     from cryptoquantix.core.instrument import Instrument, InstrumentId
-    from cryptoquantix.venues.feed import FeedDecoder
 
-    class Sink:
-        def put_ticks(self, *_: object) -> None: ...
-
-        def put_quote(self, *_: object) -> None: ...
-
-    instrument = Instrument(
-        id=InstrumentId.parse("binance:BTCUSDT-PERP"),
+    return Instrument(
+        id=InstrumentId.parse(name),
         tick_size=Decimal("0.10"),
         lot_size=Decimal("0.001"),
         notional_min=Decimal(5),
@@ -213,14 +201,97 @@ def decoding_alone(count: int) -> float:
         base="BTC",
         quote="USDT",
     )
-    decoder = FeedDecoder([instrument], Sink(), SystemClock())
-    views = [memoryview(payload) for payload in messages(count)]
+
+
+def batched_messages(venue: str, count: int) -> list[bytes]:
+    """Trade messages of ``PER_MESSAGE`` trades each, as Bybit or Deribit write them."""
+    rows = [json.loads(message) for message in messages(count)]
+    made = []
+    for start in range(0, count, PER_MESSAGE):
+        part = rows[start : start + PER_MESSAGE]
+        if venue == "bybit":
+            data = [
+                {
+                    "T": row["T"],
+                    "s": SYMBOL,
+                    "S": "Sell" if row["m"] else "Buy",
+                    "v": row["q"],
+                    "p": row["p"],
+                    "L": "PlusTick",
+                    "i": "20f43950-d8dd-5b31-9112-a178eb6023af",
+                    "BT": False,
+                    "RPI": False,
+                    "seq": row["a"],
+                }
+                for row in part
+            ]
+            message = {
+                "topic": f"publicTrade.{SYMBOL}",
+                "type": "snapshot",
+                "ts": part[-1]["T"],
+                "data": data,
+            }
+        else:
+            data = [
+                {
+                    "timestamp": row["T"],
+                    "price": float(row["p"]),
+                    "amount": float(row["q"]),
+                    "direction": "sell" if row["m"] else "buy",
+                    "index_price": 92276.75,
+                    "instrument_name": "BTC_USDC-PERPETUAL",
+                    "trade_seq": row["a"],
+                    "mark_price": 92287.11,
+                    "tick_direction": 2,
+                    "contracts": 1.0,
+                    "trade_id": "403691824",
+                }
+                for row in part
+            ]
+            channel = "trades.BTC_USDC-PERPETUAL.100ms"
+            message = {
+                "jsonrpc": "2.0",
+                "method": "subscription",
+                "params": {"channel": channel, "data": data},
+            }
+        made.append(json.dumps(message, separators=(",", ":")).encode())
+    return made
+
+
+NAMES = {
+    "binance": "binance:BTCUSDT-PERP",
+    "bybit": "bybit:BTCUSDT-PERP",
+    "deribit": "deribit:BTCUSDC-PERP",
+}
+
+
+def decoding_alone(venue: str, payloads: list[bytes], count: int) -> float:
+    """CPU seconds of a venue's decoder over messages in memory."""
+    from cryptoquantix.core.clock import SystemClock
+    from cryptoquantix.core.instrument import Venue
+    from cryptoquantix.venues.markets import DECODERS
+
+    taken = 0
+
+    class Sink:
+        def put_ticks(self, _instrument, ticks, *_: object) -> None:
+            nonlocal taken
+            taken += len(ticks)
+
+        def put_quote(self, *_: object) -> None: ...
+
+        def put_mark(self, *_: object) -> None: ...
+
+    instrument = an_instrument(NAMES[venue])
+    decoder = DECODERS[Venue(venue)]([instrument], Sink(), SystemClock())
+    decoder.begin_session([instrument.id.symbol])
+    views = [memoryview(payload) for payload in payloads]
     start = time.process_time()
     for view in views:
         decoder.decode(view)
     decoder.flush()
     seconds = time.process_time() - start
-    assert decoder.refused == 0
+    assert (decoder.refused, taken) == (0, count)
     return seconds
 
 
@@ -276,11 +347,22 @@ def main() -> None:
                 taken[name].append((wall, cpu))
                 results[name] = found
             agree = max(agree, difference(*results.values()))
-        alone = [decoding_alone(count) for _ in range(ROUNDS)]
+        alone = {}
+        for venue in NAMES:
+            payloads = (
+                messages(count)
+                if venue == "binance"
+                else batched_messages(venue, count)
+            )
+            alone[venue] = [
+                decoding_alone(venue, payloads, count) for _ in range(ROUNDS)
+            ]
     finally:
         server.terminate()
         server.join(5)
-    taken["cryptoquantix, decoding alone"] = [(seconds, seconds) for seconds in alone]
+    for venue, rounds in alone.items():
+        name = f"cryptoquantix, decoding alone, {venue}"
+        taken[name] = [(seconds, seconds) for seconds in rounds]
     theirs_cpu = statistics.median(cpu for _, cpu in taken["ccxt.pro"])
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for name, rounds in taken.items():
@@ -293,6 +375,7 @@ def main() -> None:
             "unit": "trade message",
             "ns_per_unit": cpu / count * 1e9,
             "peak_mb": round(peak_mb, 1),
+            "messages_per_second": round(count / cpu),
             "ratio": cpu / theirs_cpu,
             "agree": agree,
         }
