@@ -643,6 +643,12 @@ def simulate(
     symbols_count: Annotated[
         int, typer.Option(help="Generate so many instruments, named ones first.")
     ] = 0,
+    lock_step: Annotated[
+        bool, typer.Option("--lock-step", help="Play only what POST /tape asks for.")
+    ] = False,
+    fixed_spread: Annotated[
+        int, typer.Option(help="Ticks between bid and ask, and a deep book (0: usual).")
+    ] = 0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -680,6 +686,8 @@ def simulate(
         tls_folder=tls_folder,
         delay_ms=delay_ms,
         symbols_count=symbols_count,
+        lock_step=lock_step,
+        fixed_spread=fixed_spread,
     )
     run(options, as_json=as_json)
 

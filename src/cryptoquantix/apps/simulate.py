@@ -49,6 +49,7 @@ _NS_PER_DAY = 86_400_000_000_000
 _SEED = 1
 FAULTS_PER_MINUTE_MAX = 600
 SYMBOLS_MAX = 500
+SPREAD_TICKS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class SimulateOptions:
     tls_folder: Path = Path("var/simulator-tls")
     delay_ms: str = "1-5"
     symbols_count: int = 0
+    lock_step: bool = False
+    fixed_spread: int = 0
 
 
 def run(options: SimulateOptions, *, as_json: bool) -> None:
@@ -121,10 +124,13 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
                 log=options.log,
                 venues=names,
                 scenario=scenario,
+                spread_ticks=_spread(options.fixed_spread),
             ),
         )
     except ValueError as error:
         raise SettingsError(str(error)) from None
+    if options.lock_step:
+        world.tape.step(0)
     if kept is not None:
         kept.restore(world)
     _serve(options, world, keys, delay, as_json=as_json)
@@ -172,6 +178,13 @@ def _serve(
         if isinstance(group.exceptions[0], CryptoquantixError):
             raise group.exceptions[0] from None
         raise
+
+
+def _spread(ticks: int) -> int:
+    if not 0 <= ticks <= SPREAD_TICKS_MAX:
+        msg = f"--fixed-spread must be within 0..{SPREAD_TICKS_MAX} ticks, was {ticks}"
+        raise SettingsError(msg)
+    return ticks
 
 
 def _venues(options: SimulateOptions) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from cryptoquantix.simulator.world import World
 
 LOG_LIMIT_MAX = 10_000
 SECONDS_MAX = 86_400.0
+TRADES_MAX = 1_000_000
+_TIME_NS_MAX = 2**63 - 1
 
 type _Handler = Callable[[web.BaseRequest], Awaitable[Any]]
 
@@ -80,13 +82,16 @@ class Admin:
                 "speed": tape.speed,
                 "paused": tape.is_paused,
                 "finished": tape.is_finished,
+                "lock_step": tape.is_lock_step,
+                "standing": tape.is_standing,
+                "next_ns": tape.next_ns,
             },
             "prices": {n: v.prices_json() for n, v in self._world.venues.items()},
             "outages": {n: s.outage for n, s in self._servers.items()},
         }
 
     async def _tape(self, request: web.BaseRequest) -> dict[str, Any]:
-        wanted = await _object(request, {"speed", "paused"})
+        wanted = await _object(request, {"speed", "paused", "until_ns", "trades"})
         tape, now_ns = self._world.tape, self._world.clock.monotonic_ns()
         if "speed" in wanted:
             try:
@@ -98,6 +103,11 @@ class Admin:
                 msg = f"paused must be true or false, was {wanted['paused']!r}"
                 raise AdminError(msg)
             tape.set_paused(now_ns, paused=wanted["paused"])
+        if "until_ns" in wanted or "trades" in wanted:
+            tape.step(
+                _whole(wanted, "until_ns", _TIME_NS_MAX),
+                _whole(wanted, "trades", TRADES_MAX),
+            )
         return await self._state(request)
 
     async def _price(self, request: web.BaseRequest) -> dict[str, Any]:
@@ -339,6 +349,14 @@ def _number(wanted: dict[str, Any], name: str) -> Decimal:
         msg = f"{name} must be a number, was {value!r}"
         raise AdminError(msg)
     return number
+
+
+def _whole(wanted: dict[str, Any], name: str, most: int) -> int:
+    value = wanted.get(name, 0)
+    if type(value) is not int or not 0 <= value <= most:
+        msg = f"{name} must be a whole number within 0..{most}, was {value!r}"
+        raise AdminError(msg)
+    return value
 
 
 def _units(wanted: dict[str, Any], name: str) -> int:

@@ -19,6 +19,7 @@ from cryptoquantix.simulator.generator import (
 from cryptoquantix.simulator.history import PriorBar
 from cryptoquantix.simulator.keys import VenueKeys
 from cryptoquantix.simulator.listing import to_units
+from cryptoquantix.simulator.maker import fixed_spread
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.scenario import ListedName, Scenario, ScenarioPlayer
 from cryptoquantix.simulator.tape import Tape, TapeEntry
@@ -43,7 +44,8 @@ class Options:
     How to run.
 
     ``balance`` is what each venue's account is worth at first, in its value coin;
-    ``venues`` are those that are simulated.
+    ``venues`` are those that are simulated. ``spread_ticks`` fixes the spread in front
+    of a deep book; 0 leaves it to the price and its weather.
     """
 
     balance: Decimal = Decimal(100_000)
@@ -54,6 +56,7 @@ class Options:
     log: Path | None = None
     venues: tuple[str, ...] = ("binance",)
     scenario: Scenario | None = None
+    spread_ticks: int = 0
 
 
 def generated_plan(
@@ -137,6 +140,8 @@ def _venue(
         is_lenient=options.is_lenient,
         is_limited=options.is_limited,
     )
+    if options.spread_ticks:
+        venue.ladder_rule = fixed_spread(options.spread_ticks)
     return venue
 
 

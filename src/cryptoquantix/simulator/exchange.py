@@ -63,6 +63,7 @@ class Exchange(Floor):
         market = self.markets[symbol]
         market.raw_ticks = trade.price_ticks
         market.tape_ns = trade.tape_ns
+        market.is_sold = trade.is_buyer_maker
         is_continuous = self.rules.funding is Funding.CONTINUOUS
         accrued = is_continuous and market.accrue(self.rules)
         if trade.tape_ns >= market.next_funding_ns:
@@ -83,6 +84,16 @@ class Exchange(Floor):
             self.run(market, order, TimeInForce.IOC, time_ns)
         self.check_touched(time_ns)
         return printed
+
+    def reach(self, tape_ns: int, time_ns: int) -> None:
+        """Charge what funding is due at ``tape_ns``, before which all was traded."""
+        if self.rules.funding is not Funding.TIMES:
+            return
+        for market in self.markets.values():
+            if 0 < market.next_funding_ns <= tape_ns:
+                market.tape_ns = max(market.tape_ns, tape_ns)
+                self._fund(market, time_ns)
+        self.check_touched(time_ns)
 
     def shock(self, symbol: str, factor: Fraction, time_ns: int) -> PrintedTrade:
         """Multiply this and every later tape price by ``factor``; prints one lot."""

@@ -24,17 +24,28 @@ class LadderRule:
     // step_divisor`` ticks, each at least one tick. ``depth_quote`` is the value of
     the best level in the quote coin; each level behind it is a quarter larger
     than the one before the first.
+
+    With ``spread_ticks`` the spread is that, whatever the price and its weather: the
+    last print stood on one side of it, the seller's at the bid, the buyer's at the ask.
     """
 
     levels: int = 30
     half_spread_divisor: int = 50_000
     step_divisor: int = 10_000
     depth_quote: int = 25_000
+    spread_ticks: int = 0
 
     def stressed(self, stress: float) -> LadderRule:
         """Return the rule for a price ``stress`` times as restless as on calm days."""
         quarters = int(stress * 4)
-        return self if quarters <= 4 else _stressed(self, quarters)
+        return self if quarters <= 4 or self.spread_ticks else _stressed(self, quarters)
+
+
+def fixed_spread(ticks: int) -> LadderRule:
+    """Return the rule of a spread that stays, before a book without a bottom."""
+    return LadderRule(
+        levels=5, step_divisor=1_000_000_000, depth_quote=10**9, spread_ticks=ticks
+    )
 
 
 @lru_cache(maxsize=64)
@@ -49,10 +60,13 @@ def _stressed(rule: LadderRule, quarters: int) -> LadderRule:
 
 
 def ladder(
-    listing: Listing, price_ticks: int, rule: LadderRule
+    listing: Listing, price_ticks: int, rule: LadderRule, *, is_sold: bool = False
 ) -> dict[tuple[int, int], int]:
     """
     Return lots by (sign, price ticks) that a maker shows around ``price_ticks``.
+
+    ``is_sold`` says that a seller was the aggressor of the last print; it only counts
+    where the spread is fixed.
 
     A price too near zero for a full ladder shows the bids that fit above it.
     """
@@ -61,6 +75,9 @@ def ladder(
     quotes: dict[tuple[int, int], int] = {}
     for sign in (1, -1):
         best = price_ticks - sign * half
+        if rule.spread_ticks:
+            is_here = is_sold == (sign > 0)
+            best = price_ticks - (0 if is_here else sign * rule.spread_ticks)
         grid = best // step * step if sign > 0 else -(-best // step) * step
         prices = [best, *(grid - sign * step * n for n in range(1, rule.levels))]
         for depth, price in enumerate(prices):

@@ -82,7 +82,8 @@ class Market:
         self._bid_high = 0
         self._ask_low = UNBOUNDED_TICKS
         self._quotes: dict[tuple[int, int], BookOrder] = {}
-        self._quoted_ticks = 0
+        self._quoted = 0, False
+        self.is_sold = False  # a seller was the aggressor of the last print
         self._is_thinned = False
         self._maker_id = 0
         self._par_rate: Decimal | None = None  # at index, where mark and index agree
@@ -215,13 +216,14 @@ class Market:
         Empty while the price has not moved and, without ``refill``, whatever has
         been taken: a market order cannot be filled twice by the same quotes.
         """
-        moved = self._quoted_ticks != self.price_ticks
+        around = self.price_ticks, self.is_sold and self.rule.spread_ticks > 0
+        moved = self._quoted != around
         if not moved and not (refill and self._is_thinned):
             return []
-        self._quoted_ticks = self.price_ticks
+        self._quoted = around
         self._is_thinned = False
         rule = self.rule.stressed(self.volatility.stress(self.tape_ns))
-        wanted = ladder(self.listing, self.price_ticks, rule)
+        wanted = ladder(self.listing, self.price_ticks, rule, is_sold=self.is_sold)
         for key, order in list(self._quotes.items()):
             if wanted.get(key) == order.remaining_lots and order.id in self.book:
                 del wanted[key]

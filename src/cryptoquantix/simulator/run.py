@@ -25,6 +25,7 @@ from cryptoquantix.simulator.world import World
 TIMER_SECONDS = 0.05
 WAIT_SECONDS_MAX = 0.02
 WAIT_SECONDS_MIN = 0.001
+WAIT_SECONDS_LOCK_STEP = 0.002
 SAVE_SECONDS = 30.0
 PATROL_SECONDS = 1.0
 TURNS_BETWEEN_BURSTS = 5
@@ -139,7 +140,8 @@ class Simulation:
         """Play the tape in bounded bursts; REST is served between two of them."""
         world, tape = self.world, self.world.tape
         while True:
-            if self._waiting_bytes > BUFFER_BYTES_HIGH and tape.speed > REAL_TIME_SPEED:
+            is_fast = tape.is_lock_step or tape.speed > REAL_TIME_SPEED
+            if self._waiting_bytes > BUFFER_BYTES_HIGH and is_fast:
                 # A tape much faster than time waits for its slowest reader.
                 tape.hold(world.clock.monotonic_ns())
                 self._flush()
@@ -154,6 +156,8 @@ class Simulation:
                 continue
             now_ns = world.clock.monotonic_ns()
             wait = tape.wait_seconds(now_ns, WAIT_SECONDS_MAX)
+            if tape.is_lock_step:
+                wait = WAIT_SECONDS_LOCK_STEP
             await asyncio.sleep(max(WAIT_SECONDS_MIN, wait))
 
     async def _tick_timer(self) -> None:

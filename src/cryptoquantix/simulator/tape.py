@@ -4,6 +4,8 @@ The tape and its clock: which trades are due now; it prints none.
 Tape time runs at ``speed`` times wall time while it is not paused. A tape that
 falls behind (the machine is slower than the speed asked for, or somebody held it)
 goes on from where it is: it never owes a burst without bound.
+
+In lock-step it has no clock: it plays what it is told to, as fast as it can, and holds.
 """
 
 from __future__ import annotations
@@ -42,8 +44,12 @@ class Tape:
         self._anchor_tape_ns = start_ns
         self._anchor_ns = monotonic_ns
         self._played_ns = start_ns
+        self._until_ns = start_ns
+        self._extra = 0  # trades to play beyond, in lock-step
         self.speed = speed
         self.is_paused = paused
+        self.is_lock_step = False
+        self._is_asked = False  # to play something, and has not done so yet
 
     @property
     def is_finished(self) -> bool:
@@ -54,6 +60,29 @@ class Tape:
     def played_ns(self) -> int:
         """Tape time up to which every trade has been played."""
         return self._played_ns
+
+    @property
+    def next_ns(self) -> int | None:
+        """Tape time of the next trade, None after the last."""
+        return None if self._next is None else self._next.trade.tape_ns
+
+    @property
+    def is_standing(self) -> bool:
+        """True where, in lock-step, all that was asked for has been played."""
+        return self.is_lock_step and self._is_done() and not self._is_asked
+
+    def step(self, until_ns: int, trades: int = 0) -> None:
+        """
+        Play every trade before ``until_ns``, then ``trades`` more, and hold there.
+
+        From the first step on the tape is in lock-step for good. A time that was
+        played already adds nothing.
+        """
+        self.is_lock_step = True
+        self.is_paused = False
+        self._until_ns = max(self._until_ns, until_ns)
+        self._extra += trades
+        self._is_asked = True
 
     def set_speed(self, speed: float, monotonic_ns: int) -> None:
         """Change the speed from here on; ``ValueError`` if it is no speed."""
@@ -75,6 +104,8 @@ class Tape:
         """Return up to ``limit`` trades whose time has come, and count them played."""
         if self.is_paused:
             return []
+        if self.is_lock_step:
+            return self._asked(limit)
         now_ns = self._now_ns(monotonic_ns)
         due: list[TapeEntry] = []
         entry = self._next
@@ -95,10 +126,37 @@ class Tape:
 
     def wait_seconds(self, monotonic_ns: int, longest: float) -> float:
         """Return how long nothing is due, at most ``longest`` seconds."""
+        if self.is_lock_step:
+            return 0.0
         if self.is_paused or self._next is None:
             return longest
         ahead_ns = self._next.trade.tape_ns - self._now_ns(monotonic_ns)
         return min(longest, max(0.0, ahead_ns / self.speed / 1e9))
+
+    def _is_done(self) -> bool:
+        entry = self._next
+        if entry is None:
+            return True
+        return not self._extra and entry.trade.tape_ns >= self._until_ns
+
+    def _asked(self, limit: int) -> list[TapeEntry]:
+        """Return up to ``limit`` of the trades that lock-step was told to play."""
+        due: list[TapeEntry] = []
+        entry = self._next
+        while entry is not None and len(due) < limit:
+            if entry.trade.tape_ns >= self._until_ns:
+                if not self._extra:
+                    break
+                self._extra -= 1
+            due.append(entry)
+            entry = next(self._entries, None)
+        self._next = entry
+        played_ns = due[-1].trade.tape_ns if due else self._played_ns
+        self._is_asked = not self._is_done()
+        if not self._is_asked:
+            played_ns = max(played_ns, self._until_ns)
+        self._played_ns = max(self._played_ns, played_ns)
+        return due
 
     def _now_ns(self, monotonic_ns: int) -> int:
         passed = monotonic_ns - self._anchor_ns

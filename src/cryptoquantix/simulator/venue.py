@@ -22,6 +22,7 @@ from cryptoquantix.simulator.listing import (
     money_text,
     to_units,
 )
+from cryptoquantix.simulator.maker import LadderRule
 from cryptoquantix.simulator.market import Market, scaled
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
@@ -104,6 +105,7 @@ class SimulatedVenue(ABC):
 
     name: str
     ping_seconds: float | None = None  # between the pings a venue sends, if any
+    ladder_rule: LadderRule | None = None  # how its makers quote; None: as usual
     skew_ns: int = 0  # how far its clock is ahead of true time
 
     def __init__(self, rules: VenueRules, record: Record) -> None:
@@ -235,12 +237,19 @@ class SimulatedVenue(ABC):
         for listing in self.listings_for(tape):
             conversion = Conversion.between(tape, listing)
             price = conversion.price_ticks(price_ticks)
-            market = self.exchange.list_instrument(listing, price)
+            market = self.exchange.list_instrument(
+                listing, price, rule=self.ladder_rule
+            )
             market.tape_ns = tape_ns
             market.preload(conversion.bar(bar) for bar in bars)
             self._routes.setdefault(tape.symbol, []).append(conversion)
             markets.append(market)
         return markets
+
+    def reach(self, tape_ns: int, time_ns: int) -> None:
+        """Do what is due at a tape time before which everything was played."""
+        self.exchange.reach(tape_ns, time_ns)
+        self.settle()
 
     def tick(self, entry: TapeEntry, time_ns: int) -> None:
         """Print one trade of the tape, if it is listed here."""

@@ -63,6 +63,7 @@ class World:
         self.player: ScenarioPlayer | None = None
         self.crossings: list[Crossing] = []
         self._ramps: list[_Ramp] = []
+        self._reached_ns = 0  # where the tape stood last, in lock-step
 
     def play(self) -> bool:
         """Play what is due for a few milliseconds; return whether more is due."""
@@ -81,11 +82,21 @@ class World:
             monotonic_ns = clock.monotonic_ns()
             if len(due) < BURST or monotonic_ns >= stop_ns:
                 break
+        if tape.is_standing:
+            self._reach(tape.played_ns)
         if due:
             time_ns = clock.time_ns()
             for venue in venues:
                 venue.turn(time_ns + venue.skew_ns)
         return len(due) == BURST
+
+    def _reach(self, tape_ns: int) -> None:
+        """Do, once, what is due where a tape in lock-step has come to stand."""
+        if tape_ns == self._reached_ns:
+            return
+        self._reached_ns, time_ns = tape_ns, self.clock.time_ns()
+        for venue in self.venues.values():
+            venue.reach(tape_ns, time_ns + venue.skew_ns)
 
     def _follow_script(
         self, player: ScenarioPlayer, tape_ns: int, time_ns: int
