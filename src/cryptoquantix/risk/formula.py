@@ -66,14 +66,14 @@ def _rates(book: Book) -> Iterator[str]:
     held = {c.coin for r in book.last.values() for c in r.coins if c.equity} - FIXED
     check = book.check
     shown = [
-        f"{coin} {check.values[coin]:f}" + ("?" if coin in check.unchecked else "")
+        f"{coin} {check.values[coin].normalize():f}" + ("?" if coin in check.unchecked else "")
         for coin in sorted(held & check.values.keys())
     ]
     if shown:
         mark = " (? by one venue alone)" if set(check.unchecked) & held else ""
         yield f"USD a coin, median of the venues: {', '.join(shown)}{mark}"
     for (venue, coin), rate in check.outliers.items():
-        yield f"{venue} has {coin} at {rate:f}: left out"
+        yield f"{venue} has {coin} at {rate.normalize():f}: left out"
     for coin in check.unvalued:
         yield f"{coin} is rated by no venue: counts as nothing"
 

@@ -24,6 +24,9 @@ from cryptoquantix.risk.rules import Limits, Verdict, judge, reaches
 from cryptoquantix.risk.window import HighWaterMark
 
 CONFIRM: Final = "confirm"
+CLOCKS_APART_NS: Final = NS_PER_SECOND // 2
+"""How far the clocks of one venue's own machines may lie apart."""
+
 BELIEVED_AFTER: Final = 3
 """Looks after which a mark that nobody else shares is believed."""
 
@@ -334,7 +337,7 @@ class Judgement:
             return ""
         still_ns, late_ns = now_ns - known.since_ns, known.time_ns - written_ns
         is_long = still_ns > self._limits.stale_ns
-        if late_ns:
+        if late_ns > CLOCKS_APART_NS:
             if is_long:  # a clock that was set back is believed in the end
                 self._written[venue] = _Written(written_ns, now_ns)
             return f"its own time went back by {late_ns / NS_PER_SECOND:.1f} s"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from cryptoquantix.risk.rules import Limits
 
 DOLLARS: Final = frozenset(
-    {"", "USD", "USDT", "USDC", "FDUSD", "BUSD", "BFUSD", "USD1", "USDE", "DAI"}
+    {
+        *("", "USD", "USDT", "USDC", "FDUSD", "BUSD", "BFUSD", "USD1", "USDE", "DAI"),
+        *("USYC", "BUIDL"),
+    }
 )
 """Coins meant to be worth a dollar: 1 where no venue rates them, never assumed else."""
 
