@@ -99,37 +99,6 @@ def test_killed_after_the_crash_and_before_it_saw_it_the_peak_says_so(
     assert is_empty(simulator)
 
 
-@pytest.mark.slow
-def test_killed_at_any_point_of_a_halt_it_ends_flat_and_halted(risk, trader, simulator):
-    """SIGKILL after each of several delays; the restart finishes what was begun."""
-    risk.start()
-    for delay_ms in (0, 4, 10, 25, 60, 300):
-        trader.build(20_000)
-        if risk.status()["state"] in {"LOCKED", "HALTED"}:
-            close_and_arm(risk, trader)
-        time.sleep(1.1)
-        risk.call("/v1/halt", {"who": "tests", "reason": f"{delay_ms} ms"})
-        time.sleep(delay_ms / 1000)
-        risk.kill()
-        risk.start()
-        assert risk.state in {"TRIPPED", "CANCELING", "CLOSING", "VERIFYING", "HALTED"}
-        risk.until("HALTED")
-        assert is_empty(simulator), f"after {delay_ms} ms"
-
-
-def close_and_arm(risk, trader):
-    """A halted daemon clears what was just built: arm, then build again."""
-    wait_for(
-        lambda: (
-            risk.call("/v1/rearm", {"who": "tests", "reason": "again"}).get("state")
-            == "ARMED"
-        ),
-        30,
-        2.0,  # each try reads every order of the account twice
-    )
-    trader.build(20_000)
-
-
 def test_a_withdrawal_never_trips_it(risk, trader, simulator):
     armed_with_a_book(risk, trader)
     time.sleep(1.2)
