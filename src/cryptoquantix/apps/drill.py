@@ -121,7 +121,9 @@ async def _one(
     stages = (
         running_stage(options.config, options.admin, directory)
         if options.admin
-        else fresh_stage(drill, directory, options.venues, risk=options.risk)
+        else fresh_stage(
+            drill, directory, drill.venues_of(options.venues), risk=options.risk
+        )
     )
     try:
         async with stages as stage:

@@ -24,7 +24,8 @@ class Drill:
     ``venues_min`` accounts are needed. ``harms_daemon`` ones need a daemon of their
     own, ``needs_telegram`` ones the alarm process. ``is_kill`` ones end in a halt,
     and have times. Without ``has_rate_limits`` the venues count requests and refuse
-    none: for drills that put an hour's crashes into a minute.
+    none: for drills that put an hour's crashes into a minute. ``venues`` are the ones
+    it takes place at, where those are among the ones asked for.
     """
 
     name: str
@@ -39,7 +40,12 @@ class Drill:
     needs_telegram: bool = False
     needs_permit: bool = False
     has_rate_limits: bool = True
+    venues: tuple[str, ...] = ()
     is_kill: bool = True
+
+    def venues_of(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Return where it takes place, of the venues that were asked for."""
+        return tuple(v for v in asked if v in self.venues) or tuple(asked)
 
 
 @dataclass(frozen=True, slots=True)

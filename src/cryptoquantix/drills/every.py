@@ -346,14 +346,17 @@ DAEMON_KILLED = Drill(
         checks.halted,
         checks.only_reduced,
         checks.fact_at_most(
-            "slowest recovery", 8, "seconds from death to verified flat"
+            "slowest recovery", 12, "seconds from death to verified flat"
         ),
     ),
-    book=Book(symbols=2),
+    # Small: fifteen crashes must not use up a coin of the account.
+    book=Book(symbols=2, exposure=Decimal("0.7")),
     harms_daemon=True,
     is_kill=False,
-    # Fifteen halts and thirty starts would share one minute of a venue's weight.
+    # Thirty halts and as many starts would share two minutes of Binance's weight,
+    # which the daemon reads from each answer and keeps to.
     has_rate_limits=False,
+    venues=("bybit", "deribit"),
 )
 
 EMPTY_VOLUME = Drill(

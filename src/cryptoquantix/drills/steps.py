@@ -305,7 +305,7 @@ class KilledAt:
         await daemon.kill()
         await daemon.start(kill_at=self.step)
         await stage.until((RiskState.ARMED,), 10)
-        await asyncio.sleep(2.0)  # two readings see the book
+        await asyncio.sleep(1.2)  # a reading sees the book
         await stage.admin.move_price(_CRASH, venue=EVERYWHERE)
         deadline_ns = stage.clock.monotonic_ns() + 10 * NS_PER_SECOND
         while daemon.is_running:
@@ -326,7 +326,7 @@ class KilledAt:
 class TwoHolders:
     """A second holder asks while the first one holds; then the first one ends."""
 
-    overlap_seconds: float = 8.0
+    overlap_seconds: float = 4.0
     wait_seconds: float = 15.0
 
     async def take(self, stage: Stage) -> None:
