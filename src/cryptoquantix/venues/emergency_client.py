@@ -28,6 +28,7 @@ from cryptoquantix.core.exposure import Act, Contract, Pace
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.venues.ccxt_wire import (
     ATTEMPT,
+    CONNECTIONS,
     Attempt,
     close_wire,
     failure_of,
@@ -77,6 +78,9 @@ class EmergencyClient:
     paces: ClassVar[Mapping[Act, Pace]] = {}
     """The documented budgets of acts: the caller paces them, most urgent first."""
 
+    connections: ClassVar[int] = CONNECTIONS
+    """How many connections it opens at most."""
+
     _time_method: ClassVar[str]
     _time_cost: ClassVar[int] = 1
 
@@ -89,7 +93,9 @@ class EmergencyClient:
             raise SettingsError(msg)
         self._clock = clock
         self._key, self._secret, self._rest = key, secret, rest
-        self._wire = open_wire(rest, key, secret, self.venue)
+        self._wire = open_wire(
+            rest, key, secret, self.venue, connections=self.connections
+        )
         self._budgets: dict[str, ReadBudget] = {}
         self._guards = {p.bucket: ActGuard(clock, p) for p in self.paces.values()}
         self._contracts: Mapping[str, Contract] = {}
@@ -107,7 +113,7 @@ class EmergencyClient:
 
     async def keep_warm(self) -> None:
         """Use every spare connection once, and learn the venue's clock from it."""
-        await self._read_clock(WARM_CONNECTIONS)
+        await self._read_clock(min(WARM_CONNECTIONS, self.connections))
 
     # -- what a venue says of itself ---------------------------------------------
 

@@ -64,6 +64,7 @@ class DeribitEmergency(EmergencyClient):
     paces: ClassVar[Mapping[Act, Pace]] = dict.fromkeys(
         Act, Pace(_MATCHING, per_second=4.98, burst=20)
     )
+    connections: ClassVar[int] = 12  # of 32 that an address may have, for all services
     _time_method: ClassVar[str] = "publicGetGetTime"
 
     def __init__(self, *, rest: str, key: str, secret: str, clock: Clock) -> None:
