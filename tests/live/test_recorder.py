@@ -20,6 +20,7 @@ from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
+from cryptoquantix.data.ingest import ingest
 from cryptoquantix.data.layout import DatasetKey, Marker
 from cryptoquantix.data.quality import check
 from cryptoquantix.data.schema import DatasetKind
@@ -166,6 +167,30 @@ def test_bybits_numbers_jump_and_only_what_the_feed_did_not_vouch_for_is_a_gap(
     [gap] = recorded_gaps(tmp_path / "catalog", key)
     assert (gap.after_id, gap.before_id) == (9 * step, 20 * step)
     assert check(Catalog(tmp_path / "catalog"), key).counts["gap"] == 1
+
+
+def test_the_days_archive_fills_what_was_missed_and_doubles_nothing(tmp_path):
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 101)), batch(range(151, 301)))
+    store(recorder)
+    assert check(Catalog(tmp_path / "catalog"), KEY).counts["gap"] == 50
+    rows = [
+        f"{i},{price * Decimal('0.1')},{size * Decimal('0.001')},{i},{i},"
+        f"{time_ns // 10**6},{'true' if is_maker else 'false'}"
+        for time_ns, price, size, is_maker, i in batch(range(1, 501)).ticks
+    ]
+    archive = tmp_path / "futures-um-BTCUSDT-aggTrades-2023-11-15.csv"
+    archive.write_text("\n".join(rows) + "\n")
+    found = ingest(tmp_path / "catalog", archive)
+    assert (found.added, found.duplicates, found.conflicts) == (250, 250, 0)
+    assert ids_of(held(tmp_path)) == list(range(1, 501))
+    assert check(Catalog(tmp_path / "catalog"), KEY).is_clean
+    hear(recorder, batch(range(301, 311)))  # late, and in the archive already
+    store(recorder)
+    again = a_recorder(tmp_path)
+    hear(again, batch(range(491, 511)))
+    store(again)
+    assert ids_of(held(tmp_path)) == list(range(1, 511))
 
 
 def test_a_segment_over_midnight_is_two_files(tmp_path):

@@ -5,7 +5,8 @@ A segment is a part file of a day beside the others: written under a hidden name
 synced, and renamed, so that readers see it whole or not at all. Its name is its first
 row's time and id: the same segment again replaces itself. What is known to be missing
 lies beside the days in ``gaps.jsonl``. Nothing that is there is changed by a segment; a
-compaction drops rows that are there twice, whole, and no others.
+compaction drops rows that are there twice, whole, and no others. A tick that an archive
+brought before is not added again.
 """
 
 from __future__ import annotations
@@ -184,8 +185,26 @@ def _merged_marker(root: Path, key: DatasetKey, marker: Marker) -> Marker | None
     return None if merged == old else merged
 
 
-def _write(rows: pl.DataFrame, folder: Path) -> None:
+def _new(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Return the rows that the day's archive or compacted parts do not hold."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        return rows
+    first, last = rows["time"].min(), rows["time"].max()
+    held = (
+        pl.scan_parquet(parts, glob=False, hive_partitioning=False)
+        .filter(pl.col("time").is_between(pl.lit(first), pl.lit(last)))
+        .select("trade_id", "time")
+        .collect(engine="streaming")
+    )
+    return rows.join(held, on=["trade_id", "time"], how="anti", maintain_order="left")
+
+
+def _write(segment: pl.DataFrame, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    rows = _new(segment, folder)
+    if not len(rows):
+        return
     target = folder / segment_name(rows)
     temporary = target.with_name(f".{target.name}.new")
     try:
