@@ -178,6 +178,7 @@ class World:
         self.flows_every = flows_every
         self.arriving = []
         self.fall = 0.0
+        self.dark = ""  # a venue that cannot be reached
         self.peaks = deque()
         self.units = 0.0
         self.drawdown = 0.0
@@ -391,7 +392,7 @@ class World:
         readings, problems = {}, {}
         for name, true in self.truth.items():
             chance = self.noise.uniform()
-            if chance < MISSING:
+            if chance < MISSING or name == self.dark:
                 problems[name] = "TimeoutError"
                 continue
             found = true
@@ -576,10 +577,15 @@ class Crash:
     is_false: bool
     is_true: bool
     seed: int
+    drawdown: float = 0.0
 
 
-def crash(seed, *, limit=0.03):
-    """Let a book crash under noise; return what the daemon made of it."""
+def crash(seed, *, limit=0.03, dark=""):
+    """
+    Let a book crash under noise; return what the daemon made of it.
+
+    The venue ``dark`` cannot be reached while it happens.
+    """
     world = World(seed, ceiling=0.024)
     desk = Desk(world)
     noise = world.noise
@@ -589,6 +595,8 @@ def crash(seed, *, limit=0.03):
             return Crash(inf, is_false=True, is_true=False, seed=seed)
     if noise.uniform() < 0.3:  # money moves while it happens
         world.next_flow = world.now + int(noise.between(0, 12))
+    if dark:
+        world.dark, world.next_flow = dark, world.now + 3600
     seconds = int(noise.between(1, 60))
     depth = noise.between(0.012, 0.12)
     world.fall = depth / seconds
@@ -604,7 +612,8 @@ def crash(seed, *, limit=0.03):
         if sight.is_trip:
             is_false = first_true is None and world.drawdown < limit - 1e-5
             start = world.now if first_true is None else first_true
-            return Crash(world.now - start, is_false, is_true=True, seed=seed)
+            delay = world.now - start
+            return Crash(delay, is_false, True, seed, world.drawdown)
         if deep >= 40:
             break
     is_true = first_true is not None and deep >= 3

@@ -24,6 +24,8 @@ RESTART_EVERY = 6 * 3600
 VALUE_ERROR_MAX = 1e-3
 BOOK_BYTES_MAX = 40_000
 DELAY_MAX = 5
+ESTIMATED_LEAST = 0.028
+"""What fills nobody saw may add to an estimate: a tenth of a position a second."""
 
 
 @pytest.mark.timeout(7200)
@@ -79,6 +81,17 @@ def test_no_true_halt_is_missed_under_the_same_noise():
     assert not missed
     assert not false
     assert delays[-1] <= DELAY_MAX
+
+
+@pytest.mark.parametrize("dark", ["binance", "bybit", "deribit"])
+def test_a_crash_is_seen_while_a_venue_is_out_of_sight(dark):
+    """By estimates: its share of the loss is what the others' marks say it is."""
+    found = [crash(1000 + seed, dark=dark) for seed in range(max(4, CRASHES // 10))]
+    true = [one for one in found if one.is_true]
+    assert len(true) > 1
+    assert not [one.seed for one in true if one.delay > DELAY_MAX]
+    tripped = [one for one in found if one.delay < inf]
+    assert not [one.seed for one in tripped if one.drawdown < ESTIMATED_LEAST]
 
 
 @pytest.mark.parametrize("kind", KINDS)

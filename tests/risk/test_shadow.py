@@ -151,3 +151,26 @@ def test_an_estimate_outlasts_a_restart():
     before = table.second(one(59_400), "bybit").value
     table.restart()
     assert table.second(one(59_400), "bybit").value == before
+
+
+def test_a_hedge_that_nobody_has_a_mark_for_is_no_reason_to_close_it():
+    """One leg seen falling at the others, the other leg unseen: no trip on that."""
+    hedged = account(
+        "bybit",
+        {"USDT": 50_000},
+        linear("BTCUSDT", 3, 60_000, 60_000),
+        linear("SOLUSDT", -1200, 150, 150),
+    )
+
+    def near(mark):
+        return account(
+            "binance", {"USDT": 50_000}, linear("BTCUSDT", D("0.1"), mark, 60_000)
+        )
+
+    table = Table(near(60_000), hedged)
+    for mark in (58_000, 56_000, 54_000):
+        sight = table.second(near(mark), "bybit")
+        assert not sight.is_trip
+    assert sight.value < D("0.9"), (
+        "shown as it is: estimated, the hedge at its last mark"
+    )

@@ -66,7 +66,8 @@ def _rates(book: Book) -> Iterator[str]:
     held = {c.coin for r in book.last.values() for c in r.coins if c.equity} - FIXED
     check = book.check
     shown = [
-        f"{coin} {check.values[coin].normalize():f}" + ("?" if coin in check.unchecked else "")
+        f"{coin} {check.values[coin].normalize():f}"
+        + ("?" if coin in check.unchecked else "")
         for coin in sorted(held & check.values.keys())
     ]
     if shown:

@@ -205,7 +205,9 @@ class Judgement:
         """Return what a round would make of the book, and whether to believe it."""
         before, now_ns = self.book, self._clock.monotonic_ns()
         book = flows.observe(before, seen.readings, now_ns, self._limits)
-        shown = book if seen.is_complete else shadow.estimated(book)
+        shown = book
+        if not seen.is_complete:
+            shown = shadow.estimated(book, is_favorable=True)
         verdict = self._verdict(shown) if seen.readings else Verdict.CLEAR
         return _Look(
             seen,

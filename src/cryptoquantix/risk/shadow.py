@@ -18,7 +18,7 @@ from typing import Final
 
 from cryptoquantix.core.exposure import Reading
 from cryptoquantix.risk.book import ZERO, Book
-from cryptoquantix.risk.explain import home_coin
+from cryptoquantix.risk.explain import home_coin, notional
 from cryptoquantix.risk.rates import DOLLARS
 
 type Marks = Mapping[str, Mapping[str, Decimal]]
@@ -95,27 +95,40 @@ def _ratio(name: str, refs: Marks, readings: Mapping[str, Reading]) -> Decimal |
     return median(moves) if moves else None
 
 
-def estimated(book: Book) -> Book:
-    """Return the book with every venue out of sight at its estimated worth."""
+def estimated(book: Book, *, is_favorable: bool = False) -> Book:
+    """
+    Return the book with every venue out of sight at its estimated worth.
+
+    ``is_favorable`` takes positions that nobody has a mark for as moved in our favor,
+    by as much as anything else there has: what trips must hold even then, for such a
+    position may be the hedge of what is estimated.
+    """
     if not book.refs:
         return book
     worth = dict(book.worth)
     for venue in book.refs:
-        worth[venue] += move(book, venue)
+        known, unknown = moves(book, venue)
+        worth[venue] += known + (unknown if is_favorable else ZERO)
     return replace(book, worth=worth)
 
 
-def move(book: Book, venue: str) -> Decimal:
-    """Return what the others' marks have done to a venue's last positions, in USD."""
+def moves(book: Book, venue: str) -> tuple[Decimal, Decimal]:
+    """
+    Return what the others' marks have done to a venue's last positions, in USD.
+
+    And the most that those without such a mark can have gained.
+    """
     reading, ratios = book.last[venue], book.ratios.get(venue, {})
-    total = ZERO
+    total, unmarked = ZERO, ZERO
     for held in reading.positions:
         ratio = ratios.get(underlying(held.symbol))
         if ratio is None or ratio <= 0:
+            unmarked += notional(held)
             continue
         mark = held.mark_price * ratio
         step = mark - held.mark_price
         if held.is_inverse:
             step /= mark * held.mark_price
         total += held.size * step * book.rate(home_coin(reading, held.coin))
-    return total
+    widest = max((abs(ratio - 1) for ratio in ratios.values()), default=ZERO)
+    return total, unmarked * widest
