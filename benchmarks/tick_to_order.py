@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from picows import WSListener, WSMsgType, ws_connect
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from live.rig3 import INSTRUMENTS, SYMBOLS, VENUES  # noqa: E402
+from live.rig3 import INSTRUMENTS, VENUES  # noqa: E402
 from processes import end, start_nats, start_simulator, wait_for  # noqa: E402
 
 SPEED = 60
@@ -96,6 +97,7 @@ class Tap(WSListener):
             transport.send(WSMsgType.TEXT, text.encode())
 
     def on_ws_frame(self, transport, frame):
+        del transport
         if frame.msg_type is not WSMsgType.TEXT:
             return
         now = time.time_ns()
@@ -126,10 +128,8 @@ class Tap(WSListener):
 def tap_of(venue: str, ws: str) -> tuple[str, Tap]:
     """Return where to listen, and the listener."""
     if venue == "binance":
-        return f"{ws}/market/ws/btcusdt@aggTrade", Tap(
-            venue,
-            [json.dumps({"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade"], "id": 1})],
-        )
+        call = {"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade"], "id": 1}
+        return f"{ws}/market/ws", Tap(venue, [json.dumps(call)])
     if venue == "bybit":
         text = json.dumps({"op": "subscribe", "args": ["publicTrade.BTCUSDT"]})
         return f"{ws}/v5/public/linear", Tap(venue, [text])
@@ -238,7 +238,7 @@ def delays(tap: Tap, orders: list[dict]) -> dict[int, float]:
     times = sorted(r["time_ns"] for r in orders if r["venue"] == tap.venue)
     found = {}
     closes = sorted(tap.closed_ns.items())
-    for (bar, closed), (_, following) in zip(closes, closes[1:], strict=False):
+    for (bar, closed), (_, following) in pairwise(closes):
         after = [t for t in times if closed - 2_000_000 <= t < following]
         if after:
             found[bar] = (after[0] - closed) / 1e6

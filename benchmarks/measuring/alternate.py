@@ -24,6 +24,7 @@ class State(NamedTuple):
 
 
 def start(params: Params) -> State:
+    del params
     return State()
 
 
@@ -32,6 +33,7 @@ def parse_params(values: Mapping[str, object]) -> Params:
 
 
 def warmup_bars(params: Params, bar_seconds: int) -> int:
+    del params, bar_seconds
     return 1
 
 

@@ -1,0 +1,20 @@
+"""What the soak holds for ten minutes holds for a short while in every run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from live.soak import run
+
+SECONDS = float(os.environ.get("CRYPTOQUANTIX_SOAK_SECONDS", "25"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 240)
+def test_after_everything_went_wrong_journal_and_venues_agree(tmp_path):
+    result = run(tmp_path, SECONDS, seed=2)
+    assert result["ok"], result
+    assert result["taken"] > SECONDS
+    assert sum(result["acts"].values()) > SECONDS / 8
