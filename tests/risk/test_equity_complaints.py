@@ -2,8 +2,8 @@
 What users of such systems complained of, each complaint a test.
 
 The numbers in the names are those of the table in ``docs/kill-switch.md``; ``ft`` is
-freqtrade, ``hb`` hummingbot, ``pb`` passivbot, ``nt`` nautilus_trader, ``gt`` go-trader; the
-others are named there.
+freqtrade, ``hb`` hummingbot, ``pb`` passivbot, ``nt`` nautilus_trader and ``gt``
+go-trader; the others are named there.
 """
 
 from __future__ import annotations

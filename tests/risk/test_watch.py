@@ -216,3 +216,27 @@ async def test_a_stepped_wall_clock_neither_ages_nor_renews_the_peak(bench):
     assert bench.watch.sample_time_ns() == before
     bench.venue.mark("A", 97)
     assert (await bench.second()).is_trip
+
+
+async def test_an_empty_account_is_confirmed_once_and_then_believed():
+    """A venue without money is no reason to be blind, nor for two reads a second."""
+    bench = Bench("binance", "bybit")
+    bench.venues["bybit"].balance = Decimal(0)
+    asked = []
+    real = bench.venues["bybit"].equity_again
+
+    async def again():
+        asked.append(1)
+        return await real()
+
+    bench.venues["bybit"].equity_again = again
+    assert await bench.watch.baseline() == ""
+    for _ in range(3):
+        assert (await bench.second()).is_complete
+    assert len(asked) == 1
+
+
+async def test_an_account_that_lost_its_numbers_is_not_an_empty_one(bench):
+    bench.venue.mark("A", "NaN")
+    sight = await bench.second()
+    assert not sight.is_complete

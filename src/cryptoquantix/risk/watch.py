@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.exposure import Reading
-from cryptoquantix.risk.explain import blindness
+from cryptoquantix.risk.explain import blindness, inconsistency
 from cryptoquantix.risk.flatten import FAILED, within
 from cryptoquantix.risk.judgement import CONFIRM, Judgement, Seen, Sight
 from cryptoquantix.risk.port import RiskVenue
@@ -65,11 +65,19 @@ class Watch(Judgement):
                 problem = blindness(reading)
                 if not problem:
                     return reading
-                if await self._is_real(venue, reading):
-                    return reading
+                if self._is_still_empty(reading) or await self._is_real(venue, reading):
+                    problem = inconsistency(reading)
         except FAILED as error:
             return f"{type(error).__name__}: {error}".rstrip(": ")
-        return problem
+        return problem or reading
+
+    def _is_still_empty(self, reading: Reading) -> bool:
+        """Return whether an account holds nothing, as it did when last believed."""
+        last = self.book.last.get(reading.venue)
+        return last is not None and all(
+            not (found.equity or found.positions or found.coins)
+            for found in (last, reading)
+        )
 
     async def _is_real(self, venue: RiskVenue, reading: Reading) -> bool:
         """Return whether a second endpoint confirms zero or negative equity."""
