@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryptoquantix.core.clock import NS_PER_SECOND
+from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import DataError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.layout import MARKER, DatasetKey, Marker, read_marker
@@ -104,6 +104,86 @@ def generate_bars(
     return _frame(start_ns, np.maximum(ticks, 1), lots, (tick_size, lot_size))
 
 
+def generate_ticks(
+    seed: int,
+    start_ns: int,
+    minutes: int,
+    price: Decimal,
+    *,
+    tick_size: Decimal,
+    lot_size: Decimal = Decimal("0.001"),
+    market: Market | None = None,
+    trades_per_minute: float = 30.0,
+) -> pl.DataFrame:
+    """
+    Return ``minutes`` of trades from ``start_ns``, at least one in every minute.
+
+    The same arguments give the same trades. Prices are whole ticks, sizes whole lots;
+    a trade above the one before was a buyer's, below it a seller's.
+
+    Returns
+    -------
+    DataFrame
+        Schema :data:`cryptoquantix.data.schema.TICKS`.
+
+    Raises
+    ------
+    ValueError
+        If ``minutes``, ``price`` or a step is not positive, or ``start_ns`` no minute.
+    """
+    if minutes <= 0 or price <= 0 or tick_size <= 0 or lot_size <= 0:
+        msg = (
+            "minutes, price, tick size and lot size must be positive, "
+            f"was {minutes}, {price}, {tick_size}, {lot_size}"
+        )
+        raise ValueError(msg)
+    if start_ns % _MINUTE_NS:
+        msg = f"start must be a whole minute, was {start_ns} ns"
+        raise ValueError(msg)
+    market = market or Market()
+    random = np.random.default_rng([seed, 1])
+    counts = np.maximum(random.poisson(trades_per_minute, minutes), 1)
+    minute = np.repeat(np.arange(minutes), counts)
+    within = random.integers(0, _MINUTE_NS // NS_PER_MS, minute.size)
+    # Distinct milliseconds: which of two trades came first is never in doubt.
+    at_ms = np.unique(minute * (_MINUTE_NS // NS_PER_MS) + within)
+    minute = at_ms // (_MINUTE_NS // NS_PER_MS)
+    volatility = _volatility(random, minutes, market)[minute]
+    drift = _drift(random, minutes, market)[minute]
+    share = 1.0 / np.bincount(minute, minlength=minutes)[minute]
+    moves = random.standard_normal(at_ms.size) * volatility * np.sqrt(share)
+    steps = np.exp(np.cumsum(moves + drift * share)) * float(price / tick_size)
+    ticks = np.maximum(np.rint(steps).astype(np.int64), 1)
+    lots = np.rint(random.lognormal(3.0, 1.0, at_ms.size)).astype(np.int64)
+    is_down = np.diff(ticks, prepend=ticks[:1]) < 0
+    return pl.DataFrame(
+        {
+            "time": start_ns + at_ms * NS_PER_MS,
+            "trade_id": np.arange(1, at_ms.size + 1),
+            "price": _decimal(ticks, tick_size),
+            "size": _decimal(np.maximum(lots, 1), lot_size),
+            "is_buyer_maker": is_down,
+        }
+    ).with_columns(pl.col("time").cast(TIME))
+
+
+def store_generated_ticks(
+    root: Path, instrument: InstrumentId, ticks: pl.DataFrame
+) -> DatasetKey:
+    """
+    Put generated ticks into the catalog at ``root``, marked as such.
+
+    Raises
+    ------
+    DataError
+        If the catalog cannot be written, or holds real ticks under that name.
+    """
+    key = DatasetKey(DatasetKind.TICKS, instrument)
+    _refuse_real(root, key)
+    put(root, key, ticks, Marker("generated", generated=True))
+    return key
+
+
 def store_generated(
     root: Path, instrument: InstrumentId, bars: pl.DataFrame
 ) -> DatasetKey:
@@ -116,15 +196,19 @@ def store_generated(
         If the catalog cannot be written, or holds real bars under that name.
     """
     key = DatasetKey(DatasetKind.BARS, instrument, "1m")
-    if (root / key.path / MARKER).exists() and not read_marker(
-        root / key.path
-    ).generated:
-        msg = (
-            f"the catalog {root} holds real {key}: generated bars do not mix with them"
-        )
-        raise DataError(msg)
+    _refuse_real(root, key)
     put(root, key, bars, Marker("generated", generated=True))
     return key
+
+
+def _refuse_real(root: Path, key: DatasetKey) -> None:
+    folder = root / key.path
+    if (folder / MARKER).exists() and not read_marker(folder).generated:
+        msg = (
+            f"the catalog {root} holds real {key}: what is generated does not mix "
+            f"with it"
+        )
+        raise DataError(msg)
 
 
 def _volatility(
