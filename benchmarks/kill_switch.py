@@ -204,12 +204,6 @@ def run(line, daemon, admin, positions, orders_each, *, hang=""):
     status = daemon.until("HALTED", 60)
     crossed = admin.call("/watch?venue=*")["crossed_time_ns"]
     records = admin.log(after)
-    import os
-
-    if os.environ.get("DUMP"):
-        Path(os.environ["DUMP"]).write_text(
-            json.dumps({"trip": status["trip"], "crossed": crossed, "records": records})
-        )
     admin.call("/price", {"venue": "*", "symbol": "*", "factor": str(1 / FALL)})
     return times(status["trip"], crossed, records, hang)
 

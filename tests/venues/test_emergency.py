@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 
@@ -154,6 +155,28 @@ async def test_the_accounts_order_count_stops_orders_alone(stub):
         await client.close_position(order)
     assert (await client.reading()).equity == 5
     assert not answers
+
+
+async def test_an_act_that_the_venue_has_no_room_for_is_not_sent(stub):
+    client, _, asked = stub
+    orders = client._guards["orders"]
+    orders._answered.extend([time.monotonic_ns()] * 280)
+    order = CloseOrder("A", "BOTH", Side.SELL, Decimal(1), "cqxk-1")
+    with pytest.raises(RateLimited, match="was not sent"):
+        await client.close_position(order)
+    assert asked == []
+
+
+async def test_lists_of_all_orders_wait_where_the_venue_counts_much(stub):
+    """Other services share the address: readings go on, what is dear waits."""
+    client, answers, asked = stub
+    answers += [(200, {"X-MBX-USED-WEIGHT-1M": "2300"}, EMPTY)] * 3
+    await client.reading()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.open_orders()
+    await client.reading()
+    assert {path for _, path, _ in asked} == {"/fapi/v3/account"}
 
 
 def test_coins_beside_usdt_are_added_up_at_the_venues_rates():

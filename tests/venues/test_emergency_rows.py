@@ -126,12 +126,11 @@ def test_a_summary_is_balance_open_profit_and_options():
     assert deribit.has_orders(SUMMARY)
 
 
-def test_a_coin_that_nobody_rates_is_no_reading():
+def test_a_coin_that_has_no_index_counts_nothing_and_a_dollar_one():
     found = deribit.coin_balance(SUMMARY, None)
-    with pytest.raises(ValueError, match="no rate of BTC"):
-        deribit.in_dollars([found])
+    assert deribit.in_dollars([found]) == (0, 0)
     dollar = deribit.coin_balance(SUMMARY | {"currency": "USDC"}, None)
-    assert deribit.in_dollars([dollar])[0] == found.equity
+    assert deribit.in_dollars([found, dollar])[0] == found.equity
 
 
 POSITION = {

@@ -574,6 +574,23 @@ async def test_an_absurd_equity_is_seen_as_none(
     assert blindness(await client.reading()) == ""
 
 
+@pytest.mark.parametrize("venue", ["deribit"], indirect=True)
+async def test_a_held_coin_without_a_rate_this_moment_is_no_reading(
+    client, simulator, venue
+):
+    before = await client.reading()
+    fault(simulator, venue, "502", match="get_index_price", seconds=20)
+    with pytest.raises(VenueUnavailable):
+        await client.reading()
+    delete_faults(simulator)
+    client._unrated.add("ETH")  # as of a coin that the venue has no index of
+    client._rates.pop("ETH")
+    after = await client.reading()
+    assert {c.coin: c.rate is None for c in after.coins}["ETH"]
+    assert after.equity < before.equity
+    assert {o.symbol for o in after.others} == {"BTC", "ETH"}
+
+
 # -- what it costs -----------------------------------------------------------------
 
 

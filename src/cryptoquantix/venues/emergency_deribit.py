@@ -52,6 +52,7 @@ RATED: Final = ("BTC", "ETH", "USDT", "USDC")
 _NS_PER_US: Final = 1_000
 _MATCHING: Final = "matching"
 _CREDITS: Final = "credits"
+_NO_SUCH_INDEX: Final = "code -32602"
 _LOGS_PAGE: Final = 250
 _PAGES_MAX: Final = 20
 
@@ -71,6 +72,7 @@ class DeribitEmergency(EmergencyClient):
         super().__init__(rest=rest, key=key, secret=secret, clock=clock)
         self._rates: dict[str, Decimal] = {}
         self._held: set[str] = set()
+        self._unrated: set[str] = set()
 
     def _read_budget(self) -> ReadBudget:
         return ReadBudget(self._clock, burst=READ_BURST, per_second=READS_PER_SECOND)
@@ -166,9 +168,22 @@ class DeribitEmergency(EmergencyClient):
             )
 
     async def _rate(self, coins: Collection[str]) -> None:
-        """Read the index of each coin that is no dollar; dollars keep theirs longer."""
-        moving = [coin for coin in coins if coin not in rows.DOLLARS]
-        await asyncio.gather(*(self._index(coin) for coin in moving))
+        """
+        Read the index of each coin that is no dollar; dollars keep theirs longer.
+
+        A coin that the venue has no index of is not asked for again: it has no rate.
+        """
+        fixed = rows.DOLLARS | self._unrated
+        moving = [coin for coin in coins if coin not in fixed]
+        await asyncio.gather(*(self._rate_one(coin) for coin in moving))
+
+    async def _rate_one(self, coin: str) -> None:
+        try:
+            await self._index(coin)
+        except VenueUnavailable as error:
+            if _NO_SUCH_INDEX not in str(error):
+                raise
+            self._unrated.add(coin)
 
     async def _index(self, coin: str) -> None:
         answer = await self._get(

@@ -60,22 +60,12 @@ def coin_balance(row: Row, rate: Decimal | None) -> CoinBalance:
 
 
 def in_dollars(coins: Iterable[CoinBalance]) -> tuple[Decimal, Decimal]:
-    """
-    Return equity and balance in USD.
-
-    Raises
-    ------
-    ValueError
-        If a coin that is no dollar has no rate: part of the account is unknown.
-    """
+    """Return equity and balance in USD; a coin that has no index counts nothing."""
     equity = balance = _ZERO
     for item in coins:
         rate = item.rate
         if rate is None:
-            if item.coin not in DOLLARS:
-                msg = f"no rate of {item.coin}"
-                raise ValueError(msg)
-            rate = Decimal(1)
+            rate = Decimal(1) if item.coin in DOLLARS else _ZERO
         equity += item.equity * rate
         balance += item.balance * rate
     return equity, balance
