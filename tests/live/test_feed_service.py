@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import nats.errors
 import numpy as np
 
+import stand_in
 from cryptoquantix.bus.connection import connect
 from cryptoquantix.bus.messages import (
     FeedStatus,
@@ -121,6 +123,27 @@ async def test_a_cut_connection_is_dialed_again_and_what_was_missed_is_fetched(
         assert status.streams[0].backfilled == 2
         assert status.reconnects == 2
         assert status.connected
+
+
+async def test_a_venue_that_changes_an_instruments_steps_is_followed(
+    tmp_path, monkeypatch
+):
+    """The prints in steps of the new size are refused at first, and fetched later."""
+    monkeypatch.setattr(feed_service, "_STEPS_SECONDS", 0.1)
+    venue = StandIn()
+    async with feeding(tmp_path, venue) as (service, heard, _):
+        await venue.subscribed(2)
+        await venue.trade("BTCUSDT", tick(1), tick(2))
+        await heard.until(lambda h: h.ids == [1, 2])
+        monkeypatch.setattr(stand_in, "TICK_SIZE", Decimal("0.05"))
+        odd = tick(3)._replace(price_ticks=2001)
+        await venue.trade("BTCUSDT", odd)
+        await heard.until(lambda h: service.status().messages_refused == 1)
+        stream = service.decoder.streams["BTCUSDT"]
+        await heard.until(lambda h: stream.instrument.tick_size == Decimal("0.05"))
+        await venue.trade("BTCUSDT", tick(4)._replace(price_ticks=2003))
+        await heard.until(lambda h: h.ids == [1, 2, 3, 4])
+        assert service.status().streams[0].trades_missing == 0
 
 
 async def test_a_venue_that_goes_away_and_comes_back_is_found_again(tmp_path):

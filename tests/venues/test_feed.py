@@ -1,6 +1,7 @@
 """Frames become ticks exactly; what is missing, doubled or unreadable is counted."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -304,3 +305,50 @@ def test_mark_and_funding_are_handed_on_as_they_were_written():
     decoder.decode(json.dumps(event).encode())
     decoder.flush()
     assert sink.marks == [("11794.15000000", "11784.62659091", "0.00038167")]
+
+
+def test_what_is_known_to_be_missing_is_fetched_to_its_end_page_by_page():
+    gaps = []
+    decoder, sink = gapped(lambda stream, gap: gaps.append(gap))
+    stream = decoder.streams["BTCUSDT"]
+    decoder.decode(frame(1))
+    decoder.flush()
+    decoder.catch_up(stream, 6)
+    assert not decoder.splice(stream, [tick(2), tick(3)])
+    assert stream.wanted() == (3, 7)
+    assert decoder.splice(stream, [tick(4), tick(5), tick(6)])
+    decoder.decode(frame(7))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == list(range(1, 8))
+    assert [gap.missing for gap in gaps] == [0]
+
+
+def test_prints_held_in_old_steps_are_fetched_in_the_new_ones():
+    decoder, sink = gapped(lambda stream, gap: None)
+    stream = decoder.streams["BTCUSDT"]
+    for trade_id in (1, 4, 5):
+        decoder.decode(frame(trade_id))
+    assert decoder.change_steps(replace(BTC, tick_size=Decimal("0.05")))
+    assert not decoder.change_steps(replace(BTC, tick_size=Decimal("0.05")))
+    decoder.decode(frame(6))
+    fetched = [tick(one, price=2_000) for one in (2, 3, 4, 5)]
+    assert decoder.splice(stream, fetched)
+    decoder.flush()
+    assert [(t.trade_id, t.price_ticks) for t in sink.ticks] == [
+        (1, 1_000),
+        *((one, 2_000) for one in (2, 3, 4, 5, 6)),
+    ]
+
+
+def test_what_is_known_to_be_missing_can_be_given_up_before_anything_follows():
+    gaps = []
+    decoder, sink = gapped(lambda stream, gap: gaps.append(gap))
+    stream = decoder.streams["BTCUSDT"]
+    decoder.decode(frame(1))
+    decoder.catch_up(stream, 6)
+    decoder.give_up(stream)
+    decoder.decode(frame(7))
+    decoder.flush()
+    assert [one.trade_id for one in sink.ticks] == [1, 7]
+    assert sink.follows == [0, 6]
+    assert ([gap.missing for gap in gaps], stream.trades_missing) == ([5], 5)

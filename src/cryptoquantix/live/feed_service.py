@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 import nats.errors
 import numpy as np
-from nats.aio.client import Client
 
 from cryptoquantix.bus import subjects
 from cryptoquantix.bus.messages import (
@@ -37,7 +36,13 @@ from cryptoquantix.live.backfill import Backfill
 from cryptoquantix.live.feed_memory import FeedMemory
 from cryptoquantix.venues.backoff import Backoff
 from cryptoquantix.venues.clock_offset import ClockOffset
-from cryptoquantix.venues.feed import Gap, InstrumentStream, Mark, TickTuple
+from cryptoquantix.venues.feed import (
+    FeedSink,
+    Gap,
+    InstrumentStream,
+    Mark,
+    TickTuple,
+)
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.markets import DECODERS, STREAMS
 from cryptoquantix.venues.socket import MarketSocket
@@ -49,6 +54,7 @@ _PROBE_SECONDS: Final = 5.0
 _CLOCK_FIRST: Final = 4
 _CLOCK_FIRST_SECONDS: Final = 0.25
 _CLOCK_SECONDS: Final = 30.0
+_STEPS_SECONDS: Final = 5.0
 _REMEMBER_SECONDS: Final = 0.25
 
 _log = logging.getLogger(__name__)
@@ -62,7 +68,7 @@ class BusSink:
     beyond half of it, since the next one replaces them.
     """
 
-    def __init__(self, client: Client, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(self, client: Publisher, queue_max: int = QUEUE_MAX) -> None:
         self.batches_dropped = 0
         self._client = client
         self._queue: deque[tuple[str, bytes, bool]] = deque()
@@ -172,6 +178,30 @@ class BusSink:
             )
 
 
+class Publisher(Protocol):
+    """The part of a bus that a feed needs."""
+
+    async def publish(self, subject: str, payload: bytes, /) -> None:
+        """Send one message."""
+        ...
+
+
+class ServiceSink(FeedSink, Protocol):
+    """Takes what a feed decodes and hands it on by itself."""
+
+    batches_dropped: int
+
+    def put_gap(
+        self, instrument: Instrument, gap: Gap, state: str, noted_ns: int
+    ) -> None:
+        """Take a notice of missing prints."""
+        ...
+
+    async def run(self) -> None:
+        """Hand on what was taken, for ever."""
+        ...
+
+
 class FeedService:
     """
     The feed of one venue.
@@ -193,21 +223,24 @@ class FeedService:
         Jitter of reconnections.
     memory : FeedMemory, optional
         Where a feed before this one kept how far it had come.
+    sink : ServiceSink, optional
+        Takes the market data in place of the bus.
     """
 
-    def __init__(  # noqa: PLR0917 - seven parts, all needed
+    def __init__(  # noqa: PLR0917 - eight parts, six of them needed
         self,
         instruments: list[Instrument],
         ws_url: str,
         rest: MarketRest,
-        client: Client,
+        client: Publisher,
         clock: Clock,
         random: np.random.Generator,
         memory: FeedMemory | None = None,
+        sink: ServiceSink | None = None,
     ) -> None:
         assert instruments, "a feed needs an instrument"
         self.venue: Venue = instruments[0].id.venue
-        self.sink = BusSink(client)
+        self.sink: ServiceSink = BusSink(client) if sink is None else sink
         self.decoder = DECODERS[self.venue](instruments, self.sink, clock)
         self.backfill = Backfill(self.decoder, rest, self._tell, clock, random)
         self._rest = rest
@@ -239,6 +272,7 @@ class FeedService:
                 group.create_task(socket.run())
             group.create_task(self._report())
             group.create_task(self._measure_clock())
+            group.create_task(self._watch_steps())
             if self._memory is not None:
                 group.create_task(self._remember(self._memory))
             group.create_task(self._watch_trades())
@@ -298,6 +332,30 @@ class FeedService:
                 asked += 1
             is_new = asked < _CLOCK_FIRST
             await asyncio.sleep(_CLOCK_FIRST_SECONDS if is_new else _CLOCK_SECONDS)
+
+    async def _watch_steps(self) -> None:
+        """Read the instruments anew where prices no longer fit their steps."""
+        seen = 0
+        while True:
+            await asyncio.sleep(_STEPS_SECONDS)
+            if self.decoder.misfits == seen:
+                continue
+            try:
+                listed = await self._rest.instruments()
+            except VenueError as error:
+                _log.warning("instruments not read", extra={"error": str(error)})
+                continue
+            seen = self.decoder.misfits
+            for symbol in self.decoder.streams:
+                if symbol in listed and self.decoder.change_steps(listed[symbol]):
+                    _log.warning(
+                        "the venue changed an instrument's steps",
+                        extra={
+                            "instrument": str(listed[symbol].id),
+                            "tick_size": str(listed[symbol].tick_size),
+                            "lot_size": str(listed[symbol].lot_size),
+                        },
+                    )
 
     async def _remember(self, memory: FeedMemory) -> None:
         """Keep how far the feed had come a moment ago."""

@@ -158,7 +158,7 @@ class BinanceDecoder(FeedDecoder):
             else:
                 self._take_other(stream, event)
         except ValueError as error:
-            self._refuse(payload, str(error))
+            self._misfit(stream, payload, error)
         return None
 
     def decode_quotes(self, payload: bytes | memoryview) -> Answer | None:

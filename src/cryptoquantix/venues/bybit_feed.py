@@ -147,7 +147,7 @@ class BybitDecoder(FeedDecoder):
         try:
             self._take_trades(stream, message.data)
         except ValueError as error:
-            self._refuse(payload, str(error))
+            self._misfit(stream, payload, error)
         return None
 
     def decode_quotes(self, payload: bytes | memoryview) -> Answer | None:
@@ -173,7 +173,7 @@ class BybitDecoder(FeedDecoder):
             else:
                 self._take_best(stream, message)
         except ValueError as error:
-            self._refuse(payload, str(error))
+            self._misfit(stream, payload, error)
         return None
 
     def _take_trades(self, stream: InstrumentStream, trades: list[_Trade]) -> None:

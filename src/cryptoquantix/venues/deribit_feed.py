@@ -148,7 +148,7 @@ class DeribitDecoder(FeedDecoder):
         try:
             self._take_trades(stream, params.data)
         except ValueError as error:
-            self._refuse(payload, str(error))
+            self._misfit(stream, payload, error)
         return None
 
     def decode_quotes(self, payload: bytes | memoryview) -> Answer | Reply | None:
@@ -173,7 +173,7 @@ class DeribitDecoder(FeedDecoder):
             else:
                 self._take_best(stream, params.data)
         except ValueError as error:
-            self._refuse(payload, str(error))
+            self._misfit(stream, payload, error)
         return None
 
     def _stream(self, channel: str) -> InstrumentStream | None:

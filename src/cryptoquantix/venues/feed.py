@@ -108,12 +108,7 @@ class InstrumentStream:
     """What has arrived for one instrument, and what of it was not handed on yet."""
 
     def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.prices = StepReader(instrument.tick_size, lowest=1)
-        self.sizes = StepReader(instrument.lot_size)
-        # The readers' memories, one look-up away: most texts were seen before.
-        self.known_prices = self.prices.known
-        self.known_sizes = self.sizes.known
+        self.use(instrument)
         # The id that leaves nothing out; 0 before the first print. Negative where no
         # print may be handed on as it comes: then ``last_id`` is the last one that was.
         self.next_id = 0
@@ -144,6 +139,15 @@ class InstrumentStream:
     def trade_id(self) -> int:
         """The last print handed on or about to be, -1 before the first."""
         return self.next_id - 1 if self.next_id >= 0 else self.last_id
+
+    def use(self, instrument: Instrument) -> None:
+        """Read prices and sizes in the steps of ``instrument`` from now on."""
+        self.instrument = instrument
+        self.prices = StepReader(instrument.tick_size, lowest=1)
+        self.sizes = StepReader(instrument.lot_size)
+        # The readers' memories, one look-up away: most texts were seen before.
+        self.known_prices = self.prices.known
+        self.known_sizes = self.sizes.known
 
     def resume(self, trade_id: int) -> None:
         """Go on after a print that a feed before this one has handed on."""
@@ -182,7 +186,8 @@ class FeedDecoder:
     ``decode_quotes`` (of the others). The owner calls :meth:`flush` once per turn of
     the event loop in which ``has_pending`` became True; a full batch flushes by
     itself. A frame that cannot be read is counted in ``refused``, logged and dropped:
-    no frame raises.
+    no frame raises. ``misfits`` counts those of them whose prices or sizes are not in
+    the instrument's steps: the venue may have changed them.
 
     Parameters
     ----------
@@ -209,6 +214,7 @@ class FeedDecoder:
     ) -> None:
         self.streams = {one.id.symbol: InstrumentStream(one) for one in instruments}
         self.refused = 0
+        self.misfits = 0
         self.latency_ns = 0
         self.has_pending = False
         self.on_gap = on_gap
@@ -304,6 +310,25 @@ class FeedDecoder:
         if not self.is_dense and stream.held is None and stream.trade_id >= 0:
             self._doubt(stream)
 
+    def change_steps(self, instrument: Instrument) -> bool:
+        """
+        Take an instrument as the venue lists it now; return whether its steps changed.
+
+        Prints refused because of the old steps are missing, and fetched as others are.
+        """
+        stream = self.streams[instrument.id.symbol]
+        old = stream.instrument
+        steps = (instrument.tick_size, instrument.lot_size)
+        if steps == (old.tick_size, old.lot_size):
+            return False
+        self.flush()
+        if stream.held is not None:
+            # What is held is counted in the old steps: it is fetched with the rest.
+            stream.held.clear()
+        self.doubt(stream)
+        stream.use(instrument)
+        return True
+
     def give_up(self, stream: InstrumentStream) -> None:
         """Hand on what is held, without what is missing."""
         assert stream.held is not None, "given up only while prints are held"
@@ -318,6 +343,11 @@ class FeedDecoder:
             missing += first - stream.last_id - 1
             stream.last_id = stream.follows = first - 1
             self._drain(stream, missing)
+        if stream.gap is not None:  # nothing is held behind what is missing
+            before_id = stream.gap.before_id
+            missing += before_id - stream.last_id - 1
+            stream.follows = before_id - 1
+            self._close_gap(stream, before_id, missing)
         stream.trades_missing += missing
 
     # What the venues' decoders call.
@@ -413,9 +443,10 @@ class FeedDecoder:
                 self._hand_on(stream)
         self._hand_on(stream)
         stream.last_id = next_id - 1
-        if held:
-            if stream.gap is not None:
-                stream.gap.before_id = min(held)
+        gap = stream.gap
+        if held and gap is not None:
+            gap.before_id = min(held)
+        if held or (gap is not None and next_id < gap.before_id):
             return False
         self._close_gap(stream, next_id, missing)
         return True
@@ -499,6 +530,14 @@ class FeedDecoder:
     def _take_mark(self, stream: InstrumentStream) -> None:
         stream.has_mark = True
         self._pending.append(stream)
+
+    def _misfit(
+        self, stream: InstrumentStream, payload: bytes | memoryview, error: ValueError
+    ) -> None:
+        """Refuse a frame with a price or size that is no whole number of steps."""
+        self.misfits += 1
+        self.doubt(stream)
+        self._refuse(payload, str(error))
 
     def _refuse(self, payload: bytes | memoryview, reason: str) -> None:
         self.refused += 1
