@@ -69,6 +69,7 @@ def test_numbers_of_the_named_fields_are_wrong_and_others_are_not():
         b'{"equity":"50.250","position":"100","list":[{"equity":-1.0,"x":"equity"}]}'
     )
     assert wrong("nothing", "0.5") == BODY
+    assert wrong("(e)qui(ty)?", "0.5") == wrong("equity", "0.5")
 
 
 @pytest.mark.parametrize(

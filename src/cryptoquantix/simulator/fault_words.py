@@ -54,11 +54,11 @@ def with_wrong_numbers(body: bytes, active: Active) -> bytes:
     """Return a JSON body with each number of the fault's fields times its factor."""
     fault = active.fault
     factor = Decimal(fault.factor)
-    pattern = rf'"(?:{fault.fields})":"?(-?\d+(?:\.\d+)?)'
+    pattern = rf'"(?:{fault.fields})":"?(?P<wrong_number>-?\d+(?:\.\d+)?)'
 
     def wrong(found: re.Match[str]) -> str:
-        head = found.group()[: found.start(1) - found.start()]
-        return f"{head}{Decimal(found.group(1)) * factor:f}"
+        head = found.group()[: found.start("wrong_number") - found.start()]
+        return f"{head}{Decimal(found['wrong_number']) * factor:f}"
 
     return re.sub(pattern, wrong, body.decode(errors="replace")).encode()
 
