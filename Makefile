@@ -61,6 +61,9 @@ kill-campaign: $(SETUP) ## the daemon killed at every step of a halt, 200 times 
 risk-month: $(SETUP) ## a month of noisy readings without a false halt, 1,000 crashes without a missed one
 	CRYPTOQUANTIX_NOISE_DAYS=30 CRYPTOQUANTIX_NOISE_CRASHES=1000 $(PYTHON) -m pytest -s -n 2 tests/risk/test_noise.py
 
+soak: $(SETUP) ## three venues for ten minutes with everything going wrong (SECONDS=600 SEED=1)
+	$(PYTHON) tests/live/soak.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
 	$(PYTHON) deploy/swarm_test.py
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from live.rig import HERE, STRATEGY, Rig
-from processes import end, start_nats, start_simulator
+from processes import end, start_nats, start_simulator, wait_for
 
 VENUES = ("binance", "bybit", "deribit")
 INSTRUMENTS = {
@@ -57,6 +57,25 @@ class ThreeVenues(Rig):
         held = self.held(venue)
         price = float(self.price(INSTRUMENTS[venue]))
         return held if venue == "deribit" else held * price
+
+    def answered_ms(self, venues: tuple[str, ...], target: float) -> float:
+        """Publish targets at once; return how long until every venue had answered.
+
+        From the first decision to the last note of a filled order, by the journal.
+        """
+        known = set(self.journalled())
+        self.targets(dict.fromkeys((INSTRUMENTS[v] for v in venues), target))
+
+        def all_filled() -> list[dict]:
+            found = [o for i, o in self.journalled().items() if i not in known]
+            is_done = len(found) == len(venues) and all(
+                o["state"] == "filled" for o in found
+            )
+            return found if is_done else []
+
+        orders = wait_for(all_filled, 20, 0.05)
+        began = min(o["created_ns"] for o in orders)
+        return (max(o["updated_ns"] for o in orders) - began) / 1e6
 
     def orders(self, venue: str) -> list[dict]:
         name = INSTRUMENTS[venue]

@@ -91,3 +91,19 @@ def test_resting_orders_follow_the_price_and_end_at_their_deadline(tmp_path):
             assert len(rig.orders(venue)) <= 12
         rig.permit("reduce_only")
         assert process.poll() is None
+
+
+@pytest.mark.slow
+def test_three_slow_venues_take_no_longer_than_the_slowest_alone(tmp_path):
+    """The benchmark holds 1.3; here, beside other tests, twice is already a queue."""
+    with three_venues(tmp_path) as rig:
+        process = rig.start()
+        rig.wait_reconciled(process, times=3)
+        latency = {"kind": "latency", "milliseconds": 150, "jitter": 0, "seconds": 90}
+        for venue in VENUES:
+            rig.simulator.admin("/faults", latency | {"venue": venue})
+        # Each in its turn, and then all at once; the position only ever grows.
+        alone = [rig.answered_ms((v,), 0.1) for v in VENUES]
+        together = rig.answered_ms(VENUES, 0.3)
+        assert together <= 2 * max(alone), (together, alone)
+        assert together < sum(alone)
