@@ -125,6 +125,22 @@ def test_withdrawing_everything_leaves_no_units_and_no_value():
     assert book.value is None
 
 
+def test_an_account_that_was_emptied_goes_on_at_its_old_value_when_filled():
+    book = see(start(reading(80_000, held("A", 100, 100, 100))), reading(90_000), 1)
+    before = book.value
+    book = see(book, reading(0), 30)
+    book = ledger(book, 30, transfer(-90_000))
+    assert book.value is None
+    book = from_json(to_json(book, 31 * S), 31 * S)
+    book = see(book, reading(50_000), 40)
+    assert book.value == pytest.approx(before)
+    book = see(book, reading(50_000 + 9), 41)
+    book = ledger(book, 41, transfer(50_000, entry_id="t2"))
+    book = see(book, reading(50_000 + 9), 60)
+    assert book.value == pytest.approx(before, rel=Decimal("0.001"))
+    assert not book.assumed
+
+
 def test_an_empty_book_has_no_value():
     assert Book().value is None
 

@@ -59,7 +59,8 @@ class Book:
     did, ``assumed`` gains that nothing explained in time: they count as deposits.
     ``seen`` are the ids of transfers already taken in, with their times; what is older
     than ``opened_ns`` is in the baseline. ``collateral`` is what the prices of coins
-    have done to the account since the baseline. ``refs`` are, for a venue that is not
+    have done to the account since the baseline; ``emptied_at`` is the unit value at
+    which everything was withdrawn. ``refs`` are, for a venue that is not
     seen, the marks of the others when it last was; ``ratios`` how those have moved.
     """
 
@@ -74,6 +75,7 @@ class Book:
     opened_ns: int = 0
     transit: Transit = field(default_factory=Transit)
     collateral: Decimal = ZERO
+    emptied_at: Decimal = ZERO
     refs: Mapping[str, Mapping[str, Mapping[str, Decimal]]] = field(
         default_factory=dict
     )
@@ -218,6 +220,7 @@ def to_json(book: Book, now_ns: int) -> str:
         "seen": book.seen,
         "opened_ns": book.opened_ns,
         "collateral": str(book.collateral),
+        "emptied_at": str(book.emptied_at),
         "transit": {
             name: [_aging(item, now_ns) for item in getattr(book.transit, name)]
             for name in _MOVES
@@ -307,6 +310,7 @@ def from_json(text: str, now_ns: int) -> Book:
             seen=value["seen"],
             opened_ns=value["opened_ns"],
             collateral=Decimal(value.get("collateral", 0)),
+            emptied_at=Decimal(value.get("emptied_at", 0)),
             transit=Transit(
                 **{
                     name: tuple(_move(item, now_ns) for item in moves.get(name, ()))

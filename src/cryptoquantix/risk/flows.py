@@ -19,7 +19,7 @@ from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_SECOND
 from cryptoquantix.core.exposure import LedgerEntry, Reading
 from cryptoquantix.risk import rates, shadow, transit
 from cryptoquantix.risk.book import WIDE, ZERO, Book, Suspense, worth
-from cryptoquantix.risk.explain import balances, home_coin, unexplained
+from cryptoquantix.risk.explain import balances, equities, home_coin, unexplained
 from cryptoquantix.risk.rates import DOLLARS
 from cryptoquantix.risk.rules import Limits
 
@@ -61,11 +61,12 @@ def observe(
         opened_ns=old.opened_ns,
         transit=old.transit,
         collateral=old.collateral,
+        emptied_at=old.emptied_at,
         refs=refs,
         ratios=ratios,
     )
     if new.units <= 0:
-        return new
+        return _filled_again(new, now_ns)
     new = _moved(old, new, readings, limits)
     jumps = _jumps(old, new, readings, now_ns=now_ns, look=_look(new, limits))
     if jumps:
@@ -73,6 +74,29 @@ def observe(
     for item in old.ahead:
         new = _apply(new, item, now_ns, limits)
     return new
+
+
+def _filled_again(book: Book, now_ns: int) -> Book:
+    """Return the book with units again, where all had been withdrawn from it."""
+    if not book.emptied_at or book.equity <= 0:
+        return book
+    found = [
+        Suspense(reading.venue, cash, now_ns, coin=coin)
+        for reading in book.last.values()
+        for coin, cash in equities(reading).items()
+        if cash > 0
+    ]
+    deposits = tuple(
+        replace(item, units=WIDE.divide(book.usd(item), book.emptied_at))
+        for item in found
+    )
+    return replace(
+        book,
+        units=WIDE.divide(book.equity, book.emptied_at),
+        emptied_at=ZERO,
+        ahead=(),
+        assumed=deposits[-WAITING_MAX:],
+    )
 
 
 def _moved(
@@ -100,7 +124,7 @@ def _moved(
 def _without_flow(book: Book, flow: Decimal) -> Book:
     """Return the book with units for ``flow`` USD that its equity already holds."""
     counted = book.equity - book.suspended
-    if counted - flow <= 0:
+    if counted - flow <= counted / 10:  # it cannot be in the value: ten times the units
         return book
     units = WIDE.divide(WIDE.multiply(book.units, counted), counted - flow)
     return replace(book, units=units)
@@ -321,6 +345,9 @@ def _apply(book: Book, flow: Suspense, now_ns: int, limits: Limits) -> Book:
                 continue
             item = rest  # noqa: PLW2901 - what is left of it waits on
         suspense.append(item)
+    if units <= 0 < book.units:
+        value = WIDE.divide(book.equity - book.suspended, book.units)
+        return replace(book, units=ZERO, emptied_at=value, suspense=())
     book = replace(book, units=units, suspense=tuple(suspense))
     book, left = _named_late(book, flow, left)
     rest = replace(flow, cash=left)
