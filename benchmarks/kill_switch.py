@@ -67,6 +67,7 @@ class Times:
     verified_ms: float
     flat_ms: dict[str, float]
     limited: int
+    cpu_ms: float
 
 
 class Daemon:
@@ -201,14 +202,18 @@ def run(line, daemon, admin, positions, orders_each, *, hang=""):
     if hang:
         admin.call("/outage", {"venue": hang, "seconds": 12, "kind": "hang"})
     admin.call("/price", {"venue": "*", "symbol": "*", "factor": str(FALL)})
+    before = cpu_seconds(daemon.process.pid)
     status = daemon.until("HALTED", 60)
+    spent = cpu_seconds(daemon.process.pid) - before
     crossed = admin.call("/watch?venue=*")["crossed_time_ns"]
     records = admin.log(after)
     admin.call("/price", {"venue": "*", "symbol": "*", "factor": str(1 / FALL)})
-    return times(status["trip"], crossed, records, hang)
+    # What the fall cost Deribit's dollar wallet, which bears most of its book.
+    admin.call("/account", {"venue": "deribit", "coin": "USDC", "deposit": "3000"})
+    return times(status["trip"], crossed, records, hang, spent * 1e3)
 
 
-def times(trip, crossed, records, hang):
+def times(trip, crossed, records, hang, cpu_ms):
     decided = trip["decided_time_ns"]
     requests = [r for r in records if r["kind"] == "request"]
     sent, flat = [], {}
@@ -241,6 +246,7 @@ def times(trip, crossed, records, hang):
         (trip["flat_time_ns"] - decided) / 1e6,
         flat,
         len(limited),
+        cpu_ms,
     )
 
 
@@ -272,6 +278,7 @@ def report(name, found, note=""):
             for v in VENUES
             if any(v in t.flat_ms for t in found)
         },
+        "daemon_cpu_ms_median": middle([t.cpu_ms for t in found]),
         "refused_for_pace": sum(t.limited for t in found),
     }
     print(json.dumps(line | ({"note": note} if note else {})), flush=True)

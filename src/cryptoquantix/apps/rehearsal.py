@@ -75,6 +75,7 @@ def write_settings(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "cryptoquantix.toml"
     path.touch(mode=0o600)
+    path.chmod(0o600)  # one of an earlier run may be open to others
     path.write_text("\n".join(lines) + "\n")
     return path
 
