@@ -228,6 +228,24 @@ async def test_a_full_disk_is_no_reason_not_to_close_and_is_written_later(armed)
     assert armed.durable.store.latch.state is RiskState.HALTED
 
 
+async def test_on_a_slow_disk_the_last_step_of_a_halt_is_written_too(armed):
+    """A step that comes while the same step is being written is not left out."""
+    import threading
+
+    disk = threading.Event()
+    await commands.flatten(armed.daemon, "ann", "holiday")
+    armed.durable.post(disk.wait, 10)
+    await armed.until(RiskState.LOCKED)
+    await commands.halt(armed.daemon, "bob", "stop")
+    await armed.until(RiskState.HALTED)
+    disk.set()
+    for _ in range(300):
+        if armed.durable.store.latch.state is RiskState.HALTED:
+            break
+        await asyncio.sleep(0.01)
+    assert armed.durable.store.latch.state is RiskState.HALTED
+
+
 async def test_a_halt_is_remembered_over_a_restart(armed):
     armed.venue.mark("A", 96)
     await armed.second()

@@ -93,6 +93,7 @@ class Daemon:
         self.late_ns_max = 0
         self.missed_seconds = 0
         self.sequence_floor = 0
+        self._steps_written = 0
         self.alarms_undelivered = durable.store.alarms_undelivered()
         self.drill: DrillResult | None = next(iter(durable.store.drills()), None)
         self.started_ns = clock.monotonic_ns()
@@ -313,7 +314,8 @@ class Daemon:
         if is_done:
             self.reached("halted")
         work = self._write_step(f"{venue} is at {step.value}", is_done=is_done)
-        self.jobs.spawn(f"latch {venue} {step}", work)
+        self._steps_written += 1  # a name of its own: no write is left out for another
+        self.jobs.spawn(f"latch {venue} {step} {self._steps_written}", work)
         if is_done:
             self.alarm(
                 "critical",

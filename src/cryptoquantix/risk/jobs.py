@@ -44,6 +44,8 @@ class Jobs:
         self._running[name] = task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
+        if self._running.get(task.get_name()) is task:
+            del self._running[task.get_name()]
         error = None if task.cancelled() else task.exception()
         if isinstance(error, FAILED):
             self._note(f"{task.get_name()}: {error!r}")
@@ -52,5 +54,5 @@ class Jobs:
 
     def stop(self) -> None:
         """Cancel everything that runs."""
-        for task in self._running.values():
+        for task in tuple(self._running.values()):
             task.cancel()

@@ -64,6 +64,7 @@ class BybitEmergency(EmergencyClient):
     """One Bybit unified trading account."""
 
     venue: ClassVar[Venue] = Venue.BYBIT
+    reads_all_cheaply: ClassVar[bool] = True
     # 10 in a rolling second on each of the three paths.
     paces: ClassVar[Mapping[Act, Pace]] = {
         Act.CLOSE: Pace("create", 9.9, 10, _WINDOW_SECONDS),

@@ -78,6 +78,9 @@ class EmergencyClient:
     paces: ClassVar[Mapping[Act, Pace]] = {}
     """The documented budgets of acts: the caller paces them, most urgent first."""
 
+    reads_all_cheaply: ClassVar[bool] = False
+    """Whether the orders of all symbols cost no more than those of a few."""
+
     connections: ClassVar[int] = CONNECTIONS
     """How many connections it opens at most."""
 
@@ -106,6 +109,11 @@ class EmergencyClient:
     def name(self) -> str:
         """The venue's name in this project."""
         return self.venue.value
+
+    @property
+    def clock_ahead_ms(self) -> int:
+        """How far the venue's clock was ahead of ours when it was read last."""
+        return self._ahead_ms
 
     async def close(self) -> None:
         """Close every connection."""
