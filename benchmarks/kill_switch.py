@@ -203,7 +203,7 @@ def run(line, daemon, admin, positions, orders_each, *, hang=""):
         admin.call("/outage", {"venue": hang, "seconds": 12, "kind": "hang"})
     admin.call("/price", {"venue": "*", "symbol": "*", "factor": str(FALL)})
     before = cpu_seconds(daemon.process.pid)
-    status = daemon.until("HALTED", 60)
+    status = daemon.until("HALTED", 120)
     spent = cpu_seconds(daemon.process.pid) - before
     crossed = admin.call("/watch?venue=*")["crossed_time_ns"]
     records = admin.log(after)
@@ -298,7 +298,7 @@ def main():
     parser.add_argument("--large-runs", type=int, default=1)
     parser.add_argument("--hang-runs", type=int, default=3)
     # A run costs some 900 of the 2 400 weight that Binance allows a minute.
-    parser.add_argument("--pause", type=float, default=30.0)
+    parser.add_argument("--pause", type=float, default=45.0)
     options = parser.parse_args()
     random.seed(7)
     if options.runs or options.hang_runs:
