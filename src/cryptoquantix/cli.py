@@ -300,6 +300,49 @@ def drill(
 
 
 @app.command()
+def parity(
+    instrument: Annotated[
+        str | None, typer.Option(help="Ticks of the catalog (default: generated).")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="First time, ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option(help="End (exclusive), ISO 8601.")] = None,
+    bars: Annotated[int, typer.Option(help="Bars of generated trades to play.")] = 240,
+    seed: Annotated[int, typer.Option(help="Of generated trades.")] = 3,
+    strategy: Annotated[
+        str, typer.Option(help="A strategy, or the dotted name of a module.")
+    ] = "trend_breakout",
+    params: Annotated[
+        str | None, typer.Option(help="The strategy's parameters, as a JSON object.")
+    ] = None,
+    catalog: CatalogRoot = None,
+    directory: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path(
+        "var/parity"
+    ),
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Trade one tape in research and live, in lock-step, and compare every trade."""
+    from cryptoquantix.apps.parity import ParityOptions, run
+    from cryptoquantix.apps.settings import load_settings
+
+    options = ParityOptions(
+        instrument=instrument,
+        start=start,
+        end=end,
+        bars=bars,
+        seed=seed,
+        strategy=strategy,
+        params=params,
+        catalog=catalog or load_settings(config).catalog,
+        directory=directory,
+    )
+    result = run(options, _say)
+    _print(result.to_json(), as_json=as_json, text=result.text())
+    if not result.is_ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def ingest(
     paths: Annotated[
         list[Path], typer.Argument(help="Archive files, or folders of them.")
@@ -649,6 +692,9 @@ def simulate(
     fixed_spread: Annotated[
         int, typer.Option(help="Ticks between bid and ask, and a deep book (0: usual).")
     ] = 0,
+    source: Annotated[
+        str, typer.Option(help="generated, or venue: the real market (docs/paper.md).")
+    ] = "generated",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -656,12 +702,13 @@ def simulate(
     from cryptoquantix.apps.settings import load_settings
     from cryptoquantix.apps.simulate import SimulateOptions, run
 
+    settings = load_settings(config)
     options = SimulateOptions(
         host=host,
         binance_port=binance_port,
         admin_port=admin_port,
         tape=tape,
-        catalog=catalog or load_settings(config).catalog,
+        catalog=catalog or settings.catalog,
         start=start,
         end=end,
         speed=speed,
@@ -688,8 +735,9 @@ def simulate(
         symbols_count=symbols_count,
         lock_step=lock_step,
         fixed_spread=fixed_spread,
+        source=source,
     )
-    run(options, as_json=as_json)
+    run(options, as_json=as_json, settings=settings)
 
 
 @app.command()

@@ -15,7 +15,7 @@ _PORTS: Final = {"binance": 8600, "bybit": 8602, "deribit": 8603}
 _KEYLESS: Final = {"key": "", "secret": "", "risk": {"key": "", "secret": ""}}
 
 # Addresses of each venue's documentation: (testnet, live), REST before streams.
-_ADDRESSES: Final = {
+ADDRESSES: Final = {
     "binance": (
         ("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com"),
         ("https://fapi.binance.com", "wss://fstream.binance.com"),
@@ -173,7 +173,7 @@ def _venue_tables(simulator_json: str | None) -> str:
     if simulator_json:
         venues = _venues(simulator_json)
         return "".join(map(_venue, venues, venues.values()))
-    first, *others = [_venue(name, _local(name)) for name in _ADDRESSES]
+    first, *others = [_venue(name, _local(name)) for name in ADDRESSES]
     return first + "".join(map(_commented, others))
 
 
@@ -194,7 +194,7 @@ def _venues(source: str) -> dict[str, Any]:
         text = sys.stdin.readline() if source == "-" else Path(source).read_text()
         venues = json.loads(text)["venues"]
         # Only what this version can trade: a simulator may offer more venues.
-        found = {name: venues[name] for name in _ADDRESSES if name in venues}
+        found = {name: venues[name] for name in ADDRESSES if name in venues}
         for name, venue in found.items():
             _venue(name, venue)
     except OSError as error:
@@ -213,7 +213,7 @@ def _venues(source: str) -> dict[str, Any]:
 
 def _venue(name: str, venue: dict[str, Any]) -> str:
     # JSON's strings are TOML's basic strings.
-    testnet, live = _ADDRESSES[name]
+    testnet, live = ADDRESSES[name]
     return _VENUE.format(
         name=name,
         testnet=", ".join(testnet),

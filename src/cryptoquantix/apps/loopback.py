@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
+from cryptoquantix.apps.addresses import is_loopback
 from cryptoquantix.apps.settings import Settings
 from cryptoquantix.core.errors import SettingsError
 
-
-def is_loopback(url: str) -> bool:
-    """
-    Return whether ``url`` points to this machine; a name we cannot judge does not.
-
-    Examples
-    --------
-    >>> is_loopback("http://127.0.0.1:80"), is_loopback("https://fapi.binance.com")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+__all__ = ["is_loopback", "live_addresses", "refuse_live"]
 
 
 def live_addresses(settings: Settings) -> list[str]:

@@ -21,6 +21,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -28,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cryptoquantix.apps.addresses import is_loopback
 from cryptoquantix.apps.secret_files import refuse_open_file, with_secret_files
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId, Venue
@@ -175,6 +177,30 @@ class WorkingSettings(_Section):
     ends_as: Literal["market", "ioc"] = "market"
 
 
+class MarketSettings(_Section):
+    """Where a venue's public market data are; no key is ever used there."""
+
+    rest: str
+    ws: str
+
+
+class SimulatorSettings(_Section):
+    """
+    The simulator of a deployment; ``source = "venue"`` is a paper account.
+
+    Then ``cqx up`` runs a simulator at the addresses of ``[venues]``, which must be of
+    this machine, and it mirrors the real market data of ``venues`` (for those not
+    named: the official public addresses). A market unheard of for ``stale_seconds``
+    is halted.
+    """
+
+    source: Literal["none", "venue"] = "none"
+    venues: dict[str, MarketSettings] = {}
+    balance: Annotated[Decimal, Field(gt=0, lt=10**12)] = Decimal(100_000)
+    stale_seconds: Annotated[float, Field(ge=1, le=600)] = 10.0
+    admin_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+
+
 class JournalSettings(_Section):
     """
     Execution's journal; ``mirror`` is a PostgreSQL address that ``cqx mirror`` fills.
@@ -272,6 +298,7 @@ class Settings(BaseSettings):
     recorder: RecorderSettings = RecorderSettings()
     execution: ExecutionSettings = ExecutionSettings()
     journal: JournalSettings = JournalSettings()
+    simulator: SimulatorSettings = SimulatorSettings()
     alarms: AlarmSettings = AlarmSettings()
 
     @field_validator("venues")
@@ -283,6 +310,19 @@ class Settings(BaseSettings):
             msg = f"unknown venue {unknown[0]!r}, expected one of {', '.join(known)}"
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _is_paper_here(self) -> Settings:
+        """Let no order of a paper account go anywhere else."""
+        for name, venue in self.venues.items():
+            for url in (venue.rest, venue.ws):
+                if self.simulator.source == "venue" and not is_loopback(url):
+                    msg = (
+                        f"a paper account (simulator.source) trades on this machine "
+                        f"alone, but venues.{name} points to {url}"
+                    )
+                    raise ValueError(msg)
+        return self
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - pydantic calls it like this
@@ -308,6 +348,11 @@ class Settings(BaseSettings):
     def risk_store_path(self) -> Path:
         """The risk daemon's own store, which nothing else opens."""
         return self.directory / "risk" / "risk.sqlite"
+
+    @property
+    def simulator_state_path(self) -> Path:
+        """A paper account's books."""
+        return self.directory / "simulator" / "state"
 
     @property
     def recorder_directory(self) -> Path:
@@ -387,6 +432,8 @@ def _read(file: Path) -> dict[str, Any]:
 def _first(error: ValidationError, file: Path) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
+    if not where:
+        return f"{file}: {first['msg']}"
     found = "" if first["type"] == "missing" else f", was {first['input']!r}"
     if isinstance(first["input"], dict):
         found = ""

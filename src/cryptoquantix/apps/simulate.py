@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
@@ -14,6 +14,7 @@ from typing import Any
 
 import uvloop
 
+from cryptoquantix.apps.settings import Settings
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import CryptoquantixError, SettingsError
 from cryptoquantix.core.instrument import InstrumentId
@@ -49,6 +50,20 @@ _NS_PER_DAY = 86_400_000_000_000
 _SEED = 1
 FAULTS_PER_MINUTE_MAX = 600
 SYMBOLS_MAX = 500
+_TAPE_OPTIONS = (
+    "tape",
+    "start",
+    "end",
+    "speed",
+    "paused",
+    "generate",
+    "tick_size",
+    "lot_size",
+    "scenario",
+    "symbols_count",
+    "lock_step",
+    "fixed_spread",
+)
 SPREAD_TICKS_MAX = 1_000
 
 
@@ -87,11 +102,16 @@ class SimulateOptions:
     symbols_count: int = 0
     lock_step: bool = False
     fixed_spread: int = 0
+    source: str = "generated"
 
 
-def run(options: SimulateOptions, *, as_json: bool) -> None:
+def run(
+    options: SimulateOptions, *, as_json: bool, settings: Settings | None = None
+) -> None:
     """
     Serve until told to stop; prints one line when everything listens.
+
+    ``settings`` are of the paper account, where ``options.source`` is ``venue``.
 
     Raises
     ------
@@ -101,6 +121,9 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
         If the tape's instrument is not in the catalog.
     """
     clock = SystemClock()
+    if options.source != "generated":
+        _run_paper(options, settings, clock, as_json=as_json)
+        return
     names = _venues(options)
     try:
         delay = Delay.parse(options.delay_ms)
@@ -136,6 +159,67 @@ def run(options: SimulateOptions, *, as_json: bool) -> None:
     _serve(options, world, keys, delay, as_json=as_json)
 
 
+def _run_paper(
+    options: SimulateOptions,
+    settings: Settings | None,
+    clock: SystemClock,
+    *,
+    as_json: bool,
+) -> None:
+    """Mirror the real venues that the settings name."""
+    # Sockets to real venues are only loaded where they are heard.
+    from cryptoquantix.apps.logs import setup_logs  # noqa: PLC0415 - see above
+    from cryptoquantix.apps.paper import check_same_steps, prepared  # noqa: PLC0415
+    from cryptoquantix.apps.paper_feed import mirrors  # noqa: PLC0415 - see above
+
+    if options.source != "venue" or settings is None:
+        msg = f"--source must be generated or venue, was {options.source!r}"
+        raise SettingsError(msg)
+    _refuse_tape(options)
+    setup_logs("simulator")
+    paper, kept = prepared(settings, clock), _kept(options)
+    stale_seconds = settings.simulator.stale_seconds
+    try:
+        delay = Delay.parse(options.delay_ms)
+        world = build_world(
+            paper.plan,
+            paper.keys,
+            clock,
+            Options(
+                balance=settings.simulator.balance,
+                is_lenient=options.lenient,
+                is_limited=not options.no_rate_limits,
+                log=options.log,
+                venues=tuple(paper.ports),
+            ),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    if kept is not None:
+        kept.restore(world)
+        check_same_steps(paper, world)
+    options = replace(
+        options,
+        host=paper.host,
+        admin_port=options.admin_port or settings.simulator.admin_port,
+        binance_port=paper.ports.get("binance", 0),
+        bybit_port=paper.ports.get("bybit", 0),
+        deribit_port=paper.ports.get("deribit", 0),
+    )
+    beside = mirrors(paper, world, clock, stale_seconds)
+    _serve(options, world, paper.keys, delay, as_json=as_json, beside=beside)
+
+
+def _refuse_tape(options: SimulateOptions) -> None:
+    """Refuse what only a tape can do."""
+    plain = SimulateOptions()
+    for name in _TAPE_OPTIONS:
+        if getattr(options, name) != getattr(plain, name):
+            option = "--" + name.replace("_", "-")
+            msg = f"{option} is of a tape: with --source venue the market is real"
+            raise SettingsError(msg)
+
+
 def _serve(
     options: SimulateOptions,
     world: World,
@@ -143,6 +227,7 @@ def _serve(
     delay: Delay,
     *,
     as_json: bool,
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> None:
     state = options.state
     simulation = Simulation(
@@ -151,6 +236,7 @@ def _serve(
         tls=options.tls_folder if options.tls_port is not None else None,
         on_save=None if state is None else lambda: save_world(state, world, keys),
         delay=delay,
+        beside=beside,
     )
     for fault in _seeded(options, list(world.venues)):
         simulation.faults.add(fault)

@@ -15,6 +15,7 @@ from cryptoquantix.simulator.clearing import STABLECOINS
 from cryptoquantix.simulator.fault_kinds import OUTAGES
 from cryptoquantix.simulator.fault_runner import FaultRunner
 from cryptoquantix.simulator.faults import ANY, parse_fault
+from cryptoquantix.simulator.inlet import Inlet
 from cryptoquantix.simulator.listing import money_text, to_units
 from cryptoquantix.simulator.server import VenueServer
 from cryptoquantix.simulator.venue import SimulatedVenue
@@ -74,14 +75,14 @@ class Admin:
 
     async def _state(self, request: web.BaseRequest) -> dict[str, Any]:
         del request
-        tape = self._world.tape
-        return {
+        tape, inlet = self._world.tape, self._world.inlet
+        state = {
             "time_ns": self._world.clock.time_ns(),
             "tape": {
                 "time_ns": tape.played_ns,
                 "speed": tape.speed,
                 "paused": tape.is_paused,
-                "finished": tape.is_finished,
+                "finished": tape.is_finished and inlet is None,
                 "lock_step": tape.is_lock_step,
                 "standing": tape.is_standing,
                 "next_ns": tape.next_ns,
@@ -89,10 +90,16 @@ class Admin:
             "prices": {n: v.prices_json() for n, v in self._world.venues.items()},
             "outages": {n: s.outage for n, s in self._servers.items()},
         }
+        if inlet is not None:
+            state["mirror"] = _mirror_json(inlet)
+        return state
 
     async def _tape(self, request: web.BaseRequest) -> dict[str, Any]:
         wanted = await _object(request, {"speed", "paused", "until_ns", "trades"})
         tape, now_ns = self._world.tape, self._world.clock.monotonic_ns()
+        if self._world.inlet is not None:
+            msg = "a mirrored market goes at its own pace: there is no tape to drive"
+            raise AdminError(msg)
         if "speed" in wanted:
             try:
                 tape.set_speed(float(_number(wanted, "speed")), now_ns)
@@ -319,6 +326,25 @@ class Admin:
             msg = f"venue must be one of {known}, was {name!r}"
             raise AdminError(msg)
         return venue
+
+
+def _mirror_json(inlet: Inlet) -> dict[str, Any]:
+    """Return what is known of the markets that are mirrored."""
+    return {
+        "waiting": len(inlet),
+        "prints_dropped": inlet.prints_dropped,
+        "passed_over": inlet.passed_over,
+        "venues": {
+            name: {
+                "source": one.source,
+                "connected": one.connected,
+                "latency_ms": round(one.latency_ns / 1e6, 3),
+                "reconnects": one.reconnects,
+                "halted": dict(one.halted),
+            }
+            for name, one in inlet.status.items()
+        },
+    }
 
 
 async def _object(request: web.BaseRequest, known: set[str] | None) -> dict[str, Any]:

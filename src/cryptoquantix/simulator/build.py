@@ -17,8 +17,9 @@ from cryptoquantix.simulator.generator import (
     prior_bars,
 )
 from cryptoquantix.simulator.history import PriorBar
+from cryptoquantix.simulator.inlet import Inlet
 from cryptoquantix.simulator.keys import VenueKeys
-from cryptoquantix.simulator.listing import to_units
+from cryptoquantix.simulator.listing import Listing, to_units
 from cryptoquantix.simulator.maker import fixed_spread
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.scenario import ListedName, Scenario, ScenarioPlayer
@@ -29,13 +30,27 @@ from cryptoquantix.simulator.world import World
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """One instrument of one venue that mirrors a market, and its past."""
+
+    listing: Listing
+    price_ticks: int
+    prior: list[PriorBar]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be traded: instruments, their past, and the trades to come."""
+    """
+    What will be traded: instruments, their past, and the trades to come.
+
+    ``mirrored`` are instruments by venue of whose trades an inlet tells.
+    """
 
     instruments: Sequence[Generated]
     entries: Iterator[TapeEntry]
     start_ns: int
     prior: dict[str, list[PriorBar]] = field(default_factory=dict)
+    mirrored: dict[str, list[Mirrored]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,8 @@ def build_world(plan: Plan, keys: VenueKeys, clock: Clock, options: Options) -> 
         paused=options.is_paused,
     )
     world = World(clock, tape, record)
+    if plan.mirrored:
+        world.inlet = Inlet()
     for name in options.venues:
         own = keys if "key" in keys else keys[name]
         venue = _venue(name, own, record, options)
@@ -153,6 +170,10 @@ def _list(venue: SimulatedVenue, plan: Plan) -> None:
             instrument.price_ticks,
             tape_ns=plan.start_ns,
             prior=plan.prior.get(listing.symbol, ()),
+        )
+    for own in plan.mirrored.get(venue.name, ()):
+        venue.add_mirror(
+            own.listing, own.price_ticks, tape_ns=plan.start_ns, prior=own.prior
         )
 
 

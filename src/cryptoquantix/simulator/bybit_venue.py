@@ -72,13 +72,16 @@ class BybitVenue(SimulatedVenue):
         """Return the instrument under the same symbol, with this venue's fees."""
         if tape.is_inverse or tape.quote != "USDT":
             return []
-        listing = replace(
-            tape,
+        return [self.with_rules(tape)]
+
+    def with_rules(self, listing: Listing) -> Listing:
+        """Return an instrument with the venue's fees and leverage."""
+        return replace(
+            listing,
             fee_rate_maker=FEE_RATE_MAKER,
             fee_rate_taker=FEE_RATE_TAKER,
             leverage_default=LEVERAGE_DEFAULT,
         )
-        return [listing]
 
     def answer(self, request: Request, time_ns: int) -> Response:
         """Carry out one REST request; never raises for bad input."""

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import Leg
-from cryptoquantix.simulator.exchange import Exchange
 from cryptoquantix.simulator.market import Market
+from cryptoquantix.simulator.mirror import MirrorExchange
 from cryptoquantix.simulator.order_store import TERMINAL_ORDERS_KEPT
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
@@ -30,8 +30,8 @@ from cryptoquantix.simulator.rules import BINANCE, VenueRules
 ALGO_ORDERS_OPEN_MAX = 200
 
 
-class ConditionalExchange(Exchange):
-    """An :class:`Exchange` that also keeps conditional orders, by symbol."""
+class ConditionalExchange(MirrorExchange):
+    """A :class:`MirrorExchange` that also keeps conditional orders, by symbol."""
 
     def __init__(self, rules: VenueRules = BINANCE) -> None:
         super().__init__(rules)

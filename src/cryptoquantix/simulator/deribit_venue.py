@@ -81,6 +81,10 @@ class DeribitVenue(SimulatedVenue):
         found.append(_linear(tape.base, tick, lot))
         return found
 
+    def with_rules(self, listing: Listing) -> Listing:
+        """Return an instrument with the venue's bands, fees and margins."""
+        return _with_rules(listing)
+
     def open_account(self, balance: Decimal, time_ns: int) -> int:
         """Open an account worth ``balance``, the same in each coin that has a price."""
         clearing = self.exchange.clearing

@@ -86,6 +86,29 @@ def ladder(
     return quotes
 
 
+def ladder_behind(
+    listing: Listing, best: tuple[int, int, int, int], rule: LadderRule
+) -> dict[tuple[int, int], int]:
+    """
+    Return lots by (sign, price ticks) where the best quotes are given.
+
+    ``best`` is bid ticks, bid lots, ask ticks, ask lots. Levels behind them are the
+    rule's: nobody told what is there. A best quote without a size shows none.
+    """
+    bid, bid_lots, ask, ask_lots = best
+    step = max(1, bid // rule.step_divisor)
+    quotes: dict[tuple[int, int], int] = {}
+    for sign, price, lots in ((1, bid, bid_lots), (-1, ask, ask_lots)):
+        grid = price // step * step if sign > 0 else -(-price // step) * step
+        behind = (grid - sign * step * n for n in range(1, rule.levels))
+        for depth, level in enumerate(behind, 1):
+            if level > 0:
+                quotes[sign, level] = _level_lots(listing, level, depth, rule)
+        if lots > 0:
+            quotes[sign, price] = lots
+    return quotes
+
+
 def _level_lots(
     listing: Listing, price_ticks: int, depth: int, rule: LadderRule
 ) -> int:

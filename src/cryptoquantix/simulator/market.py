@@ -16,7 +16,7 @@ from cryptoquantix.core.order import Side
 from cryptoquantix.simulator.accounts import Holding
 from cryptoquantix.simulator.history import History, PriorBar
 from cryptoquantix.simulator.listing import Listing, divide_half_even
-from cryptoquantix.simulator.maker import LadderRule, ladder
+from cryptoquantix.simulator.maker import LadderRule, ladder, ladder_behind
 from cryptoquantix.simulator.matching import UNBOUNDED_TICKS, Book, BookOrder
 from cryptoquantix.simulator.orders import VenueOrder
 from cryptoquantix.simulator.rules import NS_PER_HOUR, VenueRules
@@ -37,6 +37,30 @@ class FundingPaid(NamedTuple):
     rate: Decimal
 
 
+class MirroredQuote(NamedTuple):
+    """Best bid and ask of the market that is mirrored, in ticks and lots."""
+
+    time_ns: int
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+
+
+class MirroredMark(NamedTuple):
+    """
+    What the mirrored market says of mark, index and funding.
+
+    Zero ticks, a rate of None and a time of zero where it does not say.
+    """
+
+    time_ns: int
+    mark_ticks: int
+    index_ticks: int
+    funding_rate: Decimal | None
+    next_funding_ns: int
+
+
 class Market:
     """
     The state of one listed instrument.
@@ -46,7 +70,19 @@ class Market:
     multiplied the tape by since the start, and ``premium`` what this venue alone
     trades at over the index. ``mark_ticks`` is the last price, but never further
     than ``premium_limit`` from the index.
+
+    With ``is_mirror`` none of that is made here: prints, quotes, mark, index and
+    funding are those of a market elsewhere, as last told. While ``is_halted`` nothing
+    is known of that market.
     """
+
+    # Of the class, so that books saved before there were mirrors can be read.
+    is_mirror = False
+    is_halted = False
+    _mirrored: MirroredQuote | None = None
+    _is_requoted = False
+    _is_mark_told = False
+    _told_rate: Decimal | None = None
 
     def __init__(
         self,
@@ -124,8 +160,11 @@ class Market:
 
         Premium P = mark / index - 1, and the rate P + clamp(interest - P, damper):
         the formula Binance and Bybit publish, with the present premium in place of
-        its average; with an interest of zero it is Deribit's.
+        its average; with an interest of zero it is Deribit's. A mirrored market's
+        own rate, once it was told.
         """
+        if self._told_rate is not None:
+            return self._told_rate
         if self.mark_ticks == self.index_ticks:
             # Nearly always, and asked with every trade where funding accrues.
             if self._par_rate is None:
@@ -241,6 +280,70 @@ class Market:
             )
             self._quotes[sign, price_ticks] = order
         return [self._quotes[key] for key in wanted]
+
+    def _wanted(self) -> dict[tuple[int, int], int]:
+        """Return lots by (sign, price ticks) that makers show now."""
+        rule = self.rule.stressed(self.volatility.stress(self.tape_ns))
+        if not self.is_mirror:
+            return ladder(self.listing, self.price_ticks, rule)
+        if self._mirrored is None:
+            return {}
+        return ladder_behind(self.listing, self._mirrored[1:], rule)
+
+    def see_print(self, price_ticks: int) -> bool:
+        """Take a mirrored print's price; return whether any price moved by it."""
+        before = self.price_ticks, self.mark_ticks
+        self.price_ticks = price_ticks
+        if not self._is_mark_told:
+            self.mark_ticks = self.index_ticks = price_ticks
+        self.volatility.see(price_ticks, self.tape_ns)
+        return before != (self.price_ticks, self.mark_ticks)
+
+    def see_quote(self, quote: MirroredQuote) -> None:
+        """Take the mirrored market's best quotes; makers follow when next looked at."""
+        factor = self.factor
+        if factor != 1:
+            bid = max(1, scaled(quote.bid_ticks, factor))
+            ask = max(bid + 1, scaled(quote.ask_ticks, factor))
+            quote = quote._replace(bid_ticks=bid, ask_ticks=ask)
+        self._mirrored = quote
+        self._is_requoted = True
+
+    def see_mark(self, mark: MirroredMark) -> bool:
+        """Take mark, index and funding rate; return whether the prices moved."""
+        before = self.mark_ticks, self.index_ticks
+        if mark.mark_ticks:
+            self._is_mark_told = True
+            self.mark_ticks = self.scaled_ticks(mark.mark_ticks)
+            self.index_ticks = self.scaled_ticks(mark.index_ticks or mark.mark_ticks)
+        if mark.funding_rate is not None:
+            self._told_rate = mark.funding_rate
+        return before != (self.mark_ticks, self.index_ticks)
+
+    def is_met_by_quote(self) -> bool:
+        """Return whether the mirrored best quotes reach a client's resting order."""
+        quote = self._mirrored
+        if quote is None:
+            return False
+        return quote.ask_ticks <= self._bid_high or quote.bid_ticks >= self._ask_low
+
+    def passed_lots(self, sign: int, price_ticks: int) -> int:
+        """Return the lots of clients' bids (+1) or asks (-1) a price has passed."""
+        return sum(
+            order.remaining_lots
+            for order in self.open_orders.values()
+            if order.request.side.sign == sign
+            and sign * order.price_ticks > sign * price_ticks
+        )
+
+    def stand_aside(self, price_ticks: int, sign: int) -> None:
+        """Withdraw makers' quotes that a print passed, or met on its other side."""
+        for (side, price), order in list(self._quotes.items()):
+            is_passed = side * price > side * price_ticks
+            if is_passed or (side == -sign and price == price_ticks):
+                self.book.remove(order.id)
+                del self._quotes[side, price]
+        self._is_requoted = True
 
     def aggressor(self, price_ticks: int, size_lots: int, sign: int) -> BookOrder:
         """Return a tape trade as an order that may meet clients' resting orders."""

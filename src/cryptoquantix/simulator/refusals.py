@@ -23,6 +23,7 @@ class Refusal(StrEnum):
     PRICE_HIGH = "limit price too high"
     PRICE_LOW = "limit price too low"
     MARKET_BAND = "best price outside the band of market orders"
+    HALTED = "the market stands still"
     AMEND_NOTHING = "nothing to amend"
     POSITION_SIDE = "position side does not fit the position mode"
     MODE_BUSY = "position mode cannot change with positions or orders open"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import resource
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,12 +58,14 @@ class Simulation:
         tls: Path | None = None,
         on_save: Callable[[], None] | None = None,
         delay: Delay = NO_DELAY,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         """
         Prepare the servers; nothing listens yet.
 
         ``tls`` is a folder to put new certificates in, None for no TLS port;
-        ``delay`` is how late what WebSockets say leaves.
+        ``delay`` is how late what WebSockets say leaves; ``beside`` runs as long as
+        the simulation, and what it raises ends it.
         """
         self.world = world
         board = FaultBoard(fault_seed)
@@ -75,6 +77,7 @@ class Simulation:
         self._admin = Admin(world, self.servers, self.faults)
         self._tls = tls
         self._on_save = on_save
+        self._beside = beside
         self._waiting_bytes = 0
 
     async def serve(
@@ -131,6 +134,7 @@ class Simulation:
                 tasks.create_task(self._tick_timer()),
                 tasks.create_task(self._save_timer()),
                 tasks.create_task(_patrol(patrols)),
+                *(tasks.create_task(start()) for start in self._beside),
             ]
             await stop.wait()
             for part in parts:
@@ -153,6 +157,9 @@ class Simulation:
                 # A request takes a few turns of the loop: all before the next burst.
                 for _ in range(TURNS_BETWEEN_BURSTS):
                     await asyncio.sleep(0)
+                continue
+            if world.inlet is not None:
+                await world.inlet.wait(WAIT_SECONDS_MAX)
                 continue
             now_ns = world.clock.monotonic_ns()
             wait = tape.wait_seconds(now_ns, WAIT_SECONDS_MAX)

@@ -61,6 +61,10 @@ class Tape:
         """Tape time up to which every trade has been played."""
         return self._played_ns
 
+    def note_played(self, tape_ns: int) -> None:
+        """Say that trades up to here were played from elsewhere."""
+        self._played_ns = max(self._played_ns, tape_ns)
+
     @property
     def next_ns(self) -> int | None:
         """Tape time of the next trade, None after the last."""

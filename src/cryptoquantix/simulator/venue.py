@@ -23,7 +23,12 @@ from cryptoquantix.simulator.listing import (
     to_units,
 )
 from cryptoquantix.simulator.maker import LadderRule
-from cryptoquantix.simulator.market import Market, scaled
+from cryptoquantix.simulator.market import (
+    Market,
+    MirroredMark,
+    MirroredQuote,
+    scaled,
+)
 from cryptoquantix.simulator.orders import (
     AlgoChanged,
     FundsChanged,
@@ -178,6 +183,10 @@ class SimulatedVenue(ABC):
         """Return what this venue lists for an instrument of the tape."""
         return [tape]
 
+    def with_rules(self, listing: Listing) -> Listing:
+        """Return an instrument of the venue with its bands, fees and margins."""
+        return listing
+
     def open_account(self, balance: Decimal, time_ns: int) -> int:
         """Open an account worth ``balance`` of the value coin; return its number."""
         account = self.exchange.clearing.open_account(to_units(balance), time_ns)
@@ -250,6 +259,54 @@ class SimulatedVenue(ABC):
         """Do what is due at a tape time before which everything was played."""
         self.exchange.reach(tape_ns, time_ns)
         self.settle()
+
+    def add_mirror(
+        self, listing: Listing, price_ticks: int, *, tape_ns: int, prior: list[PriorBar]
+    ) -> Market:
+        """
+        List an instrument that mirrors a market; halted until that is heard.
+
+        Raises
+        ------
+        ValueError
+            If it settles in a coin that this venue's simulation does not know.
+        """
+        if listing.settlement not in self.rules.coins:
+            known = ", ".join(self.rules.coins)
+            msg = (
+                f"{self.name} is simulated for what settles in {known}, "
+                f"{listing.symbol} settles in {listing.settlement}"
+            )
+            raise ValueError(msg)
+        market = self.exchange.list_instrument(self.with_rules(listing), price_ticks)
+        market.tape_ns = tape_ns
+        market.is_mirror = market.is_halted = True
+        market.preload(prior)
+        return market
+
+    def take_print(self, symbol: str, trade: Print, time_ns: int) -> None:
+        """Print a trade of a mirrored market."""
+        printed = self.exchange.tick(symbol, trade, time_ns)
+        self.on_trade(symbol, printed, time_ns)
+        self.settle()
+
+    def take_quote(self, symbol: str, quote: MirroredQuote, time_ns: int) -> None:
+        """Show the best quotes of a mirrored market."""
+        self.exchange.see_quote(symbol, quote, time_ns)
+        self.settle()
+
+    def take_mark(self, symbol: str, mark: MirroredMark, time_ns: int) -> None:
+        """Take mark, index and funding of a mirrored market."""
+        self.exchange.see_mark(symbol, mark, time_ns)
+        self.settle()
+
+    def take_standing(self, symbol: str, why: str, time_ns: int) -> None:
+        """Halt a mirrored market, saying why, or with "" let it go on."""
+        self.exchange.halt(symbol, is_halted=bool(why))
+        state = "halted" if why else "open"
+        self.record.add(
+            "market", time_ns, venue=self.name, symbol=symbol, state=state, why=why
+        )
 
     def tick(self, entry: TapeEntry, time_ns: int) -> None:
         """Print one trade of the tape, if it is listed here."""

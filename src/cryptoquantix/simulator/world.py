@@ -12,6 +12,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from cryptoquantix.core.clock import Clock
+from cryptoquantix.simulator.exchange import Print
+from cryptoquantix.simulator.inlet import Inlet, Item
+from cryptoquantix.simulator.market import MirroredMark, MirroredQuote
 from cryptoquantix.simulator.record import Record
 from cryptoquantix.simulator.scenario import ScenarioPlayer
 from cryptoquantix.simulator.tape import Tape
@@ -62,11 +65,15 @@ class World:
         self.venues: dict[str, SimulatedVenue] = {}
         self.player: ScenarioPlayer | None = None
         self.crossings: list[Crossing] = []
+        self.inlet: Inlet | None = None  # of markets that are mirrored
         self._ramps: list[_Ramp] = []
         self._reached_ns = 0  # where the tape stood last, in lock-step
 
     def play(self) -> bool:
         """Play what is due for a few milliseconds; return whether more is due."""
+        return self._play_tape() if self.inlet is None else self._mirror(self.inlet)
+
+    def _play_tape(self) -> bool:
         clock, tape = self.clock, self.tape
         monotonic_ns = clock.monotonic_ns()
         stop_ns = monotonic_ns + BURST_NS
@@ -82,21 +89,48 @@ class World:
             monotonic_ns = clock.monotonic_ns()
             if len(due) < BURST or monotonic_ns >= stop_ns:
                 break
-        if tape.is_standing:
-            self._reach(tape.played_ns)
+        self._reach()
         if due:
             time_ns = clock.time_ns()
             for venue in venues:
                 venue.turn(time_ns + venue.skew_ns)
         return len(due) == BURST
 
-    def _reach(self, tape_ns: int) -> None:
+    def _reach(self) -> None:
         """Do, once, what is due where a tape in lock-step has come to stand."""
-        if tape_ns == self._reached_ns:
+        tape_ns = self.tape.played_ns
+        if not self.tape.is_standing or tape_ns == self._reached_ns:
             return
         self._reached_ns, time_ns = tape_ns, self.clock.time_ns()
         for venue in self.venues.values():
             venue.reach(tape_ns, time_ns + venue.skew_ns)
+
+    def _mirror(self, inlet: Inlet) -> bool:
+        """Take in what mirrored markets have told; return whether there is more."""
+        items = inlet.take(BURST)
+        touched = set()
+        for item in items:
+            venue = self.venues[item.venue]
+            time_ns = self.clock.time_ns() + venue.skew_ns
+            self._take(venue, item, time_ns)
+            touched.add(venue)
+            if isinstance(item.told, MirroredQuote):
+                venue.turn(time_ns)  # each best quote is shown, not the last alone
+        for venue in touched:
+            venue.turn(self.clock.time_ns() + venue.skew_ns)
+        return len(inlet) > 0
+
+    def _take(self, venue: SimulatedVenue, item: Item, time_ns: int) -> None:
+        symbol, told = item.symbol, item.told
+        if isinstance(told, Print):
+            venue.take_print(symbol, told, time_ns)
+            self.tape.note_played(told.tape_ns)
+        elif isinstance(told, MirroredQuote):
+            venue.take_quote(symbol, told, time_ns)
+        elif isinstance(told, MirroredMark):
+            venue.take_mark(symbol, told, time_ns)
+        else:
+            venue.take_standing(symbol, told.why, time_ns)
 
     def _follow_script(
         self, player: ScenarioPlayer, tape_ns: int, time_ns: int

@@ -52,6 +52,10 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
         -4131,
         ("The counterparty's best price does not meet the PERCENT_PRICE filter limit."),
     ),
+    Refusal.HALTED: (
+        -4108,
+        "Symbol is on delivering or delivered or settling or closed or pre-trading.",
+    ),
     Refusal.POSITION_SIDE: (
         -4061,
         "Order's position side does not match user's setting.",

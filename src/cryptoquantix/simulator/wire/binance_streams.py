@@ -239,6 +239,8 @@ class BinanceStreams:
         for topic in list(self._topics.values()):
             if time_ns < topic.due_ns or topic.parts["plain"]:
                 continue
+            if topic.market.is_halted:
+                continue  # nothing is known of that market: nothing is said of it
             if topic.parts["mark"]:
                 topic.due_ns = time_ns + 1_000_000_000
                 self._send_mark(topic, time_ns)

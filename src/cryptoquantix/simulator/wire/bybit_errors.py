@@ -37,6 +37,7 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
     ),
     Refusal.SIZE_MIN: (10001, "params error: qty is below the minimum"),
     Refusal.MARKET_BAND: (110003, "Order price exceeds the allowable range"),
+    Refusal.HALTED: (110074, "This contract is not live"),
     Refusal.POSITION_SIDE: (10001, "position idx not match position mode"),
     Refusal.MODE_BUSY: (
         110024,

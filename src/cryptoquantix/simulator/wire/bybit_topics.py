@@ -170,7 +170,7 @@ class BookTopic(Topic):
 
     def update(self, time_ns: int) -> None:
         """Send the levels that changed; the best one alone always in full."""
-        if self._sides is None or not self.is_due(time_ns):
+        if self._sides is None or self.market.is_halted or not self.is_due(time_ns):
             return
         before, now = self._sides, self._read(time_ns)
         changed = [_difference(old, new) for old, new in zip(before, now, strict=True)]
@@ -225,7 +225,7 @@ class TickerTopic(Topic):
 
     def update(self, time_ns: int) -> None:
         """Send the fields that changed."""
-        if self._fields is None or not self.is_due(time_ns):
+        if self._fields is None or self.market.is_halted or not self.is_due(time_ns):
             return
         before, now = self._fields, self._read(time_ns)
         changed = {name: value for name, value in now.items() if before[name] != value}

@@ -44,6 +44,7 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.SIZE_MAX: (10021, "invalid_amount"),
     Refusal.PRICE_HIGH: (10007, "price_too_high"),
     Refusal.PRICE_LOW: (10005, "price_too_low"),
+    Refusal.HALTED: (13028, "temporarily_unavailable"),
     Refusal.AMEND_NOTHING: (11030, "other_reject"),
 }
 
