@@ -49,7 +49,7 @@ BENCHMARKS := $(filter-out benchmarks/simulator_memory.py,$(sort $(wildcard benc
 bench: $(SETUP) ## benchmarks, one JSON line a contender (NAME=ingest: only that one)
 	@for file in $(if $(NAME),benchmarks/$(NAME).py,$(BENCHMARKS)); do $(PYTHON) $$file || exit 1; done
 
-kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: 5 positions, 20 resting orders
+kill-drill: $(SETUP) ## the kill switch against a crash, RUNS=20 times: three venues, 15 positions, 60 resting orders
 	$(CQX) drill flash-crash --runs $(RUNS)
 
 drills: $(SETUP) ## every drill, at three simulated venues (docs/drills.md)

@@ -235,6 +235,7 @@ def test_a_permit_where_none_may_be_is_found():
     found = evidence(glances=(glance(1), glance(8.5)))
     assert "8.5 s after crash" in checks.no_permit("crash", grace_seconds=5)(found)
     assert checks.no_permit("crash", grace_seconds=9)(found) == ""
+    assert checks.no_permit("crash", grace_seconds=2, seconds=8)(found) == ""
     assert checks.permitted("end")(found) == ""
     assert checks.permitted("crash")(evidence(glances=(HALTED,)))
 

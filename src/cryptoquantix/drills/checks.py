@@ -185,14 +185,16 @@ def state_throughout(state: RiskState, start: str, end: str | None = None) -> Ch
     return check
 
 
-def no_permit(start: str, end: str | None = None, *, grace_seconds: float = 0) -> Check:
-    """Check that the holder may not trade, ``grace_seconds`` after the first mark."""
+def no_permit(
+    start: str, *, grace_seconds: float = 0, seconds: float = float("inf")
+) -> Check:
+    """Check that the holder may not trade, from grace to end after the mark."""
 
     def check(evidence: Evidence) -> str:
-        from_ns = evidence.mark(start) + int(grace_seconds * NS_PER_SECOND)
-        for glance in evidence.between(start, end):
-            if glance.time_ns > from_ns and glance.permit is PermitMode.TRADE:
-                late = (glance.time_ns - evidence.mark(start)) / NS_PER_SECOND
+        for glance in evidence.between(start, None):
+            late = (glance.time_ns - evidence.mark(start)) / NS_PER_SECOND
+            is_within = grace_seconds < late < seconds
+            if is_within and glance.permit is PermitMode.TRADE:
                 return f"a permit to trade {late:.1f} s after {start}"
         return ""
 

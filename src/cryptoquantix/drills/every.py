@@ -29,6 +29,7 @@ from cryptoquantix.drills.steps import (
     SilenceTelegram,
     Start,
     StepClock,
+    Transfer,
     TwoHolders,
     Until,
     UntilDelivered,
@@ -86,6 +87,11 @@ _READINGS = {
         "match": "private/get_account_summar",
         "fields": "equity|balance|margin_balance|total_equity_usd",
     },
+}
+_LATE = {
+    "binance": {"symbol": "BTCUSDT", "amount": "0.05"},
+    "bybit": {"symbol": "BTCUSDT", "amount": "0.05"},
+    "deribit": {"symbol": "BTC-PERPETUAL", "amount": "3000"},
 }
 _COINS = {"binance": "USDT", "bybit": "USDT", "deribit": "USDC"}
 
@@ -148,7 +154,7 @@ ALL_VENUE_OUTAGE = Drill(
     must_hold=(
         *_KILLED,
         checks.state_within(RiskState.BLIND, 7, after="dark"),
-        checks.no_permit("dark", "light", grace_seconds=7),
+        checks.no_permit("dark", grace_seconds=7, seconds=9),
         checks.no_acts("dark", "traded"),
         checks.never_halted("dark", "crash"),
         checks.flat_within(6, after="light again"),
@@ -279,10 +285,8 @@ TRANSFER_IN_TRANSIT = Drill(
     "transfer-in-transit",
     "money leaves one account and reaches another five seconds later",
     steps=(
-        _money("withdrawal", FIRST, "15000", "sent"),
-        Wait(5.0),
-        _money("deposit", LAST, "15000", "arrived"),
-        Wait(4.0),
+        Transfer("15000", 5.0),
+        Wait(9.0),
         UntilPermit(20, "after"),
         *_CRASH,
     ),
@@ -293,6 +297,7 @@ TRANSFER_IN_TRANSIT = Drill(
         checks.peak_unmoved("sent", "after"),
         checks.permitted("after"),
     ),
+    venues=("binance", "bybit"),
     venues_min=2,
     needs_permit=True,
 )
@@ -320,8 +325,9 @@ ADL_ONE_LEG = Drill(
 
 LATE_FILL = Drill(
     "late-fill-after-flat",
-    "after the halt a late fill and a late order appear: both are removed",
+    "a fill at the moment of flat, another and an order after the halt: all removed",
     steps=(
+        Fault("late-fill", FIRST, "planned", {"side": "buy", "seconds": 60}, _LATE),
         *_CRASH,
         Order(FIRST, label="late fill"),
         UntilRecord("flat", "late fill", label="closed"),
@@ -332,6 +338,7 @@ LATE_FILL = Drill(
     must_hold=(
         checks.empty,
         checks.only_reduced,
+        checks.noted("from elsewhere"),
         checks.state_throughout(RiskState.HALTED, "late fill"),
         checks.no_permit("late fill"),
     ),

@@ -93,6 +93,19 @@ class SimulatorAdmin:
         """Let something fail, from now on, and return the fault's number."""
         return int((await self._call("POST", "/faults", json=fault))["id"])
 
+    async def send(
+        self, sender: str, receiver: str, *, coin: str, amount: str, lag_seconds: float
+    ) -> None:
+        """Move money between two venues: it leaves now and arrives later."""
+        wanted = {
+            "from": sender,
+            "to": receiver,
+            "coin": coin,
+            "amount": amount,
+            "lag_seconds": lag_seconds,
+        }
+        await self._call("POST", "/transfer", json=wanted)
+
     async def end_faults(self) -> None:
         """End every fault."""
         await self._call("DELETE", "/faults")

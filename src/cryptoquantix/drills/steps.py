@@ -197,6 +197,27 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The owner sends USDT from the first venue to the second one; it takes time."""
+
+    amount: str
+    lag_seconds: float
+    label: str = "sent"
+
+    async def take(self, stage: Stage) -> None:
+        """Send it; it arrives by itself."""
+        stage.mark(self.label)
+        sender, receiver = stage.venues[:2]
+        await stage.admin.send(
+            sender,
+            receiver,
+            coin="USDT",
+            amount=self.amount,
+            lag_seconds=self.lag_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Deleverage:
     """Close the short legs of the book, as the venue does to the winning side."""
 
