@@ -10,9 +10,9 @@ from cryptoquantix.research.account import Costs
 from cryptoquantix.research.fills import fill_at_prints
 from cryptoquantix.research.matrix import load_passes
 from cryptoquantix.research.parity import (
-    Path,
     Steps,
     Trade,
+    Traded,
     compare,
     merged,
     research_path,
@@ -26,7 +26,7 @@ MINUTE = 60 * 10**9
 
 
 def both(live_trades, live_pnl=0.1):
-    return compare(Path(TRADES, 0.1), Path(live_trades, live_pnl), STEPS)
+    return compare(Traded(TRADES, 0.1), Traded(live_trades, live_pnl), STEPS)
 
 
 def test_the_same_trades_are_parity():
@@ -76,7 +76,7 @@ def test_fills_of_a_bar_are_one_trade_and_of_two_sides_two():
 
 
 def test_a_print_is_one_side_of_the_market():
-    """After a buyer's print a sell misses the spread, after a seller's a buy pays it."""
+    """After a buyer's a sell misses the spread, after a seller's a buy pays it."""
     bars = [Bar(i * MINUTE, (i + 1) * MINUTE, *(10.0,) * 4, 1.0, 0.0) for i in range(4)]
     prints = pl.DataFrame(
         {

@@ -205,8 +205,7 @@ def _refuse_real(root: Path, key: DatasetKey) -> None:
     folder = root / key.path
     if (folder / MARKER).exists() and not read_marker(folder).generated:
         msg = (
-            f"the catalog {root} holds real {key}: what is generated does not mix "
-            f"with it"
+            f"the catalog {root} holds real {key}: generated ones do not mix with them"
         )
         raise DataError(msg)
 

@@ -41,7 +41,7 @@ class Trade(NamedTuple):
         return "buy" if self.lots > 0 else "sell"
 
 
-class Path(NamedTuple):
+class Traded(NamedTuple):
     """An account's way: its trades, and what it made by the last close, in quote."""
 
     trades: list[Trade]
@@ -112,7 +112,7 @@ def research_path(
     *,
     equity: float,
     first: int,
-) -> Path:
+) -> Traded:
     """
     Return what research trades from the close of bar ``first`` to the last close.
 
@@ -150,7 +150,7 @@ def research_path(
             fee = abs(lots) * costs.lot_size * price * costs.fee_rate
             decided_ns = int(history.close_time_ns[bar - 1])
             trades.append(Trade(decided_ns, lots, price, fee))
-    return Path(trades, float(worth[-1]) - equity)
+    return Traded(trades, float(worth[-1]) - equity)
 
 
 def merged(fills: Iterable[Trade]) -> list[Trade]:
@@ -175,7 +175,7 @@ def merged(fills: Iterable[Trade]) -> list[Trade]:
     return [found[key] for key in sorted(found)]
 
 
-def compare(research: Path, live: Path, steps: Steps) -> Verdict:
+def compare(research: Traded, live: Traded, steps: Steps) -> Verdict:
     """Return whether both traded the same, and every difference."""
     ours = {(trade.bar_ns, trade.side): trade for trade in merged(research.trades)}
     theirs = {(trade.bar_ns, trade.side): trade for trade in merged(live.trades)}
