@@ -19,7 +19,8 @@ from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import BestQuote, Tick
 from cryptoquantix.live import feed_service
-from cryptoquantix.live.feed_service import BusSink, FeedService
+from cryptoquantix.live.bus_sink import BusSink
+from cryptoquantix.live.feed_service import FeedService
 from cryptoquantix.venues import socket as market_socket
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.markets import select

@@ -25,7 +25,12 @@ from cryptoquantix.simulator.exchange import Print
 from cryptoquantix.simulator.inlet import Inlet, MirrorStatus, Standing
 from cryptoquantix.simulator.market import MirroredMark, MirroredQuote
 from cryptoquantix.simulator.world import World
-from cryptoquantix.venues.feed import Gap, InstrumentStream, Mark, TickTuple
+from cryptoquantix.venues.instrument_stream import (
+    Gap,
+    InstrumentStream,
+    Mark,
+    TickTuple,
+)
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.socket import MarketSocket
 

@@ -18,7 +18,8 @@ import numpy as np
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import VenueError
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.feed import FeedDecoder, Gap, InstrumentStream
+from cryptoquantix.venues.feed import FeedDecoder
+from cryptoquantix.venues.instrument_stream import Gap, InstrumentStream
 from cryptoquantix.venues.market_rest import MarketRest
 
 PRINTS_MAX: Final = 60_000

@@ -18,7 +18,8 @@ import msgspec
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.market import BestQuote
 from cryptoquantix.venues.dialect import Answer, PingPolicy, SocketPlan
-from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder, InstrumentStream
+from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder
+from cryptoquantix.venues.instrument_stream import InstrumentStream
 
 # The venue allows 1 024 streams a connection (an older page: 200), and ten messages
 # a second from a client. Two streams a symbol, so 100 symbols a socket.

@@ -20,7 +20,8 @@ import msgspec
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.market import BestQuote
 from cryptoquantix.venues.dialect import Answer, PingPolicy, Reply, SocketPlan
-from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder, InstrumentStream, Mark
+from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder
+from cryptoquantix.venues.instrument_stream import InstrumentStream, Mark
 
 # 32 connections an address and 500 channels a connection are allowed.
 _SYMBOLS_PER_SOCKET: Final = 100
