@@ -188,6 +188,7 @@ def test_an_unreachable_venue_at_the_start_leaves_it_up(tmp_path, simulator):
         ({"listen": "nonsense"}, "must be host:port"),
         ({"listen": "127.0.0.1:99999"}, "must be host:port"),
         ({"token": "", "listen": "0.0.0.0:0"}, "risk.token must be set"),
+        ({"kill_at_step": "somewhere"}, "risk.kill_at_step must be one of"),
     ],
 )
 def test_bad_settings_are_one_sentence(risk, simulator, settings, sentence):
@@ -273,3 +274,35 @@ def test_every_second_is_in_the_store(risk, trader):
 def test_it_ends_when_told_to_and_says_nothing_is_wrong(risk):
     risk.start()
     assert end(risk.process) == 0
+
+
+def test_a_step_to_die_at_is_refused_with_a_live_venue(risk, simulator):
+    live = {"rest": "https://fapi.binance.com", "ws": "wss://fstream.binance.com"}
+    risk.settings(simulator.venue | live, kill_at_step="latched")
+    code, said = risk.refusal()
+    assert code != 0
+    assert "for drills on this machine" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_the_audit_log_is_checked_beside_the_running_daemon_and_after_it(risk):
+    def audit(*args):
+        command = [sys.executable, "-m", "cryptoquantix", "risk", "audit", *args]
+        command += ["--config", str(risk.config)]
+        return subprocess.run(command, capture_output=True, timeout=30, check=False)
+
+    risk.start()
+    wait_for(lambda: risk.status()["self_tests"], 10)
+    found = audit("--verify", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["ok"]
+    assert b"created" in audit().stdout
+    risk.stop()
+    connection = sqlite3.connect(risk.store)
+    connection.execute("DROP TRIGGER audit_stands")
+    connection.execute("UPDATE audit SET content = '{}' WHERE sequence = 2")
+    connection.commit()
+    connection.close()
+    found = audit("--verify")
+    assert found.returncode == 1
+    assert b"NOT AS WRITTEN: entry 2 of the audit log" in found.stdout
