@@ -135,7 +135,7 @@ class Desk:
         ]
 
     def read_soon(self) -> None:
-        """Read all of the account and the marks at once, whatever was read when."""
+        """Read marks and account at once, whatever was read when."""
         self._is_read_wanted = True
         self._wake.set()
 
@@ -296,11 +296,10 @@ class Desk:
             now_ns = self._clock.monotonic_ns()
             is_due = now_ns - full_ns >= cycle * NS_PER_SECOND
             try:
-                is_due, self._is_read_wanted = is_due or self._is_read_wanted, False
                 if is_woken and not is_due:
                     await self._read_woken(engine)
                 else:
-                    self._hinted = False
+                    self._hinted = self._is_read_wanted = False
                     await self._read_all(engine)
                     full_ns = now_ns
                 self.is_unreachable = False
@@ -368,6 +367,9 @@ class Desk:
         """Read what a hint or an ended order may have changed, and no more."""
         assert self._books is not None, "made by _start"
         is_hinted, self._hinted = self._hinted, False
+        if self._is_read_wanted:
+            self._is_read_wanted = False
+            engine.on_marks(await self._port.marks(engine.traded), self._now())
         asked_ns = self._clock.monotonic_ns()
         if is_hinted:
             self._hint_read_ns = asked_ns
