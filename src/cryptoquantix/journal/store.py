@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -258,16 +259,20 @@ class Journal:
     def _rows(
         self, query: sa.Select[Any] | str, values: tuple[object, ...] = ()
     ) -> list[tuple[Any, ...]]:
-        connection = self._connection
         try:
-            with connection.begin():
-                if isinstance(query, str):
-                    found = connection.exec_driver_sql(query, values)
-                else:
-                    found = connection.execute(query)
-                return [tuple(row) for row in found]
-        except exc.DatabaseError as error:
-            msg = f"the journal {self.path} cannot be read: {error.orig}"
+            if isinstance(query, str):
+                # Past SQLAlchemy's rows, which cost more than SQLite's answer.
+                raw = self._connection.connection.cursor()
+                try:
+                    found: list[tuple[Any, ...]] = raw.execute(query, values).fetchall()
+                    return found
+                finally:
+                    raw.close()
+            with self._connection.begin():
+                return [tuple(row) for row in self._connection.execute(query)]
+        except (exc.DatabaseError, sqlite3.Error) as error:
+            cause = getattr(error, "orig", None) or error
+            msg = f"the journal {self.path} cannot be read: {cause}"
             raise JournalError(msg) from None
 
     @contextmanager
