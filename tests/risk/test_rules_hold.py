@@ -25,6 +25,7 @@ from cryptoquantix.core.errors import RateLimited, VenueUnavailable
 from cryptoquantix.core.exposure import Act, OrderClass, Pace
 from cryptoquantix.core.order import Side
 from cryptoquantix.risk import commands, flatten, halt
+from cryptoquantix.risk import daemon as daemon_module
 from cryptoquantix.risk.commands import Refusal
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.durable import DurableStore
@@ -104,7 +105,7 @@ class Rules(RuleBasedStateMachine):
         }
         self.stalled: threading.Event | None = None
         self.is_full = False
-        self.is_behind = False  # the disk failed, and the latch is not written since
+        self.behind(is_behind=False)
         self.must_stay_halted = False
         self.sequence = 0
         self.numbers = 0
@@ -125,6 +126,12 @@ class Rules(RuleBasedStateMachine):
     async def resumed(self):
         self.daemon.resume()
         self.daemon.carry_on()
+
+    def behind(self, *, is_behind):
+        """The disk failed, and the latch is not written since: acts wait 100 ms."""
+        self.is_behind = is_behind
+        # A good disk on a busy machine may take longer than that; here it may.
+        daemon_module.LATCH_SECONDS = 0.1 if is_behind else 5.0
 
     def run(self, work):
         return self.loop.run_until_complete(work)
@@ -220,7 +227,7 @@ class Rules(RuleBasedStateMachine):
     def the_disk_stalls(self):
         if self.stalled is None:
             self.stalled = threading.Event()
-            self.is_behind = True
+            self.behind(is_behind=True)
             self.run(self.posted(self.stalled))
 
     async def posted(self, event):
@@ -229,7 +236,8 @@ class Rules(RuleBasedStateMachine):
     @rule()
     def the_disk_is_full(self):
         if self.stalled is None and not self.durable.store.is_volatile:
-            self.is_full = self.is_behind = True
+            self.is_full = True
+            self.behind(is_behind=True)
             self.durable.store._connection.execute("PRAGMA query_only = ON")
 
     @rule()
@@ -241,7 +249,7 @@ class Rules(RuleBasedStateMachine):
             self.durable.store._connection.execute("PRAGMA query_only = OFF")
             self.is_full = False
         self.run(self.settle())
-        self.is_behind = self.durable.store.latch != self.daemon.latch
+        self.behind(is_behind=self.durable.store.latch != self.daemon.latch)
 
     @rule(is_lost=st.sampled_from([False, False, False, True]))
     def killed_and_started(self, is_lost):
@@ -261,7 +269,8 @@ class Rules(RuleBasedStateMachine):
         if self.stalled is not None:
             self.stalled.set()
             self.stalled = None
-        self.is_full = self.is_behind = False
+        self.is_full = False
+        self.behind(is_behind=False)
         self.durable._thread.shutdown(wait=True, cancel_futures=True)
         self.durable.store.close()
 
@@ -352,6 +361,7 @@ class Rules(RuleBasedStateMachine):
             for name, value in self.kept.items():
                 setattr(flatten, name, value)
             halt.CALL_SECONDS = self.kept["CALL_SECONDS"]
+            daemon_module.LATCH_SECONDS = 0.1
             shutil.rmtree(self.folder, ignore_errors=True)
 
     async def to_the_end(self):
