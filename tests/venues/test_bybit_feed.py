@@ -206,6 +206,11 @@ def test_the_best_levels_are_a_quote():
     decoder.flush()
     assert sink.quotes == [BestQuote(4 * 10**6, 999, 1500, 1001, 2000)]
     assert decoder.streams["BTCUSDT"].is_quote_proven
+    changed = {"s": "BTCUSDT", "b": [["99.90", "0"], ["99.80", "3"]], "a": []}
+    delta = message | {"type": "delta", "cts": 9, "data": changed}
+    decoder.decode_quotes(json.dumps(delta).encode())
+    decoder.flush()
+    assert sink.quotes[-1] == BestQuote(9 * 10**6, 998, 3000, 1001, 2000)
 
 
 @pytest.mark.real_data

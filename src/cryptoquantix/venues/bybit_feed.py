@@ -223,9 +223,16 @@ class BybitDecoder(FeedDecoder):
     def _take_best(self, stream: InstrumentStream, message: _Update) -> None:
         fields = message.data
         assert fields is not None, "checked"
-        if not (fields.b and fields.a):
+        best_bid, best_ask = _best(fields.b), _best(fields.a)
+        if message.type == "delta":  # one side alone: the other one stays
+            best_bid, best_ask = (
+                best_bid or stream.sides[0],
+                best_ask or stream.sides[1],
+            )
+        stream.sides = best_bid, best_ask
+        if best_bid is None or best_ask is None:
             return  # one side is empty: there is no best quote
-        (bid, bid_size), (ask, ask_size) = fields.b[0], fields.a[0]
+        (bid, bid_size), (ask, ask_size) = best_bid, best_ask
         quote = BestQuote(
             (message.cts or message.ts) * NS_PER_MS,
             stream.prices.read(bid),
@@ -246,6 +253,11 @@ class BybitDecoder(FeedDecoder):
         request_id = int(answer.req_id) if answer.req_id.isdigit() else 0
         error = "" if answer.success else f"refused: {answer.ret_msg}"
         return Answer(request_id, error)
+
+
+def _best(levels: list[tuple[str, str]]) -> tuple[str, str] | None:
+    """Return the first level that is there: one that left has size 0."""
+    return next((one for one in levels if float(one[1])), None)
 
 
 def _read_mark(mark: Mark, fields: _Fields, time_ms: int) -> bool:

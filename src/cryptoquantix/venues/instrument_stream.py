@@ -104,6 +104,8 @@ class InstrumentStream:
         self.session_floor = 0  # ``next_id`` when the session began
         self.sequence = -1  # Bybit: of the last print,
         self.sequence_index = 0  # and how many of that sequence came before it
+        # Bybit: best bid and ask, price and size as written.
+        self.sides: tuple[tuple[str, str] | None, tuple[str, str] | None] = None, None
         self.venue_time_ns = 0
         self.trade_monotonic_ns = -1
         self.quote_monotonic_ns = -1
