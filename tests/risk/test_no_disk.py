@@ -15,9 +15,10 @@ from cryptoquantix.risk import commands, flatten
 from cryptoquantix.risk.commands import Refusal
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.durable import DurableStore
+from cryptoquantix.risk.opening import StoreUnavailable
 from cryptoquantix.risk.report import status
 from cryptoquantix.risk.rules import Limits
-from cryptoquantix.risk.store import RiskStore, StoreUnavailable
+from cryptoquantix.risk.store import RiskStore
 from risk.fake_venue import FakeVenue, order
 
 

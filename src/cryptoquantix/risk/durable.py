@@ -17,8 +17,9 @@ from typing import Any, Final, Self
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.risk.opening import StoreUnavailable
 from cryptoquantix.risk.state import Latch
-from cryptoquantix.risk.store import RiskStore, StoreUnavailable
+from cryptoquantix.risk.store import RiskStore
 
 WAITING_MAX: Final = 120
 RETRY_SECONDS: Final = 0.1

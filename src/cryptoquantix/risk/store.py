@@ -10,8 +10,6 @@ its one store thread (``durable.py``).
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import sqlite3
@@ -23,9 +21,16 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptoquantix.control.status import Alarm, AuditEntry, DrillResult, Sample
-from cryptoquantix.core.errors import SettingsError, StateCorrupt
+from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.risk import audit, samples, schema
 from cryptoquantix.risk.checkpoint import Checkpoint
+from cryptoquantix.risk.opening import (
+    StoreUnavailable,
+    checked_latch,
+    lock_file,
+    newest_sequence,
+    set_aside,
+)
 from cryptoquantix.risk.readings import Block, ReadingsLog
 from cryptoquantix.risk.samples import SAMPLES_KEPT_NS, SampleRow
 from cryptoquantix.risk.state import Latch, digest, locked
@@ -34,11 +39,6 @@ ALARMS_LISTED_MAX: Final = 100
 DRILLS_LISTED_MAX: Final = 100
 BLOCK_KIND: Final = "readings"
 DRILL_KIND: Final = "drill"
-_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
-
-
-class StoreUnavailable(SettingsError):  # noqa: N818 - it names a state
-    """The disk lets nobody open the store now; what it holds is not lost."""
 
 
 class RiskStore:
@@ -62,7 +62,7 @@ class RiskStore:
         self._connection = connection
         self._lock = lock
         self._latch = latch
-        self._sequence = _newest_sequence(connection)
+        self._sequence = newest_sequence(connection)
         self._audit_digest = audit.newest_digest(connection)
         self.readings = readings
         self.is_volatile = lock is None
@@ -81,7 +81,7 @@ class RiskStore:
         SettingsError
             If another daemon holds the store, or its folder cannot be written.
         """
-        lock = _locked(path)
+        lock = lock_file(path)
         try:
             store = cls._opened_or_replaced(path, lock, now_ns)
             store.readings = store.open_readings(path)
@@ -104,7 +104,7 @@ class RiskStore:
         try:
             connection = schema.rescued(path)
             schema.check_pages(connection)
-            latch = _checked(connection)
+            latch = checked_latch(connection)
         except (sqlite3.Error, StateCorrupt, OSError) as error:
             reason = f"the store can be neither written nor read ({why}; {error})"
             latch = locked(reason, since_ns=now_ns)
@@ -120,7 +120,7 @@ class RiskStore:
         except (sqlite3.Error, StateCorrupt) as error:
             if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
                 raise
-            aside = _set_aside(path, now_ns)
+            aside = set_aside(path, now_ns)
             reason = f"the store was corrupt ({error}); it is kept as {aside.name}"
             return cls._created(path, lock, now_ns, reason, is_corrupt=True)
 
@@ -132,7 +132,7 @@ class RiskStore:
         connection = schema.connect(path)
         try:
             schema.check_pages(connection)
-            return cls(connection, lock, _checked(connection))
+            return cls(connection, lock, checked_latch(connection))
         except BaseException:
             connection.close()
             raise
@@ -410,56 +410,3 @@ class RiskStore:
                 self._connection.execute("ROLLBACK")
             raise
         self._sequence = number
-
-
-def _locked(path: Path) -> int:
-    """Return the descriptor of the lock that one daemon at a time holds."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        msg = f"the risk store {path} cannot be opened: {error.strerror}"
-        kind = StoreUnavailable if error.errno in _DISK_ERRORS else SettingsError
-        raise kind(msg) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        msg = f"another risk daemon holds the store {path}"
-        raise SettingsError(msg) from None
-    return lock
-
-
-def _checked(connection: sqlite3.Connection) -> Latch:
-    """Return the latch of a store that is as written, as far as a start needs it."""
-    row = connection.execute("SELECT content, digest FROM latch").fetchone()
-    if row is None or digest("latch", row[0]) != row[1]:
-        msg = "the latch is not what was written"
-        raise StateCorrupt(msg)
-    book = connection.execute("SELECT content, digest FROM book").fetchone()
-    if book is not None and digest("book", book[0]) != book[1]:
-        msg = "the book is not what was written"
-        raise StateCorrupt(msg)
-    checkpoint = Checkpoint.read(connection)
-    audit.check(connection, checkpoint.audit_sequence, checkpoint.audit_digest)
-    samples.check(connection, checkpoint.sample_sequence)
-    return Latch.from_json(row[0])
-
-
-def _newest_sequence(connection: sqlite3.Connection) -> int:
-    row = connection.execute(
-        "SELECT max((SELECT coalesce(max(sequence), 0) FROM samples), "
-        "(SELECT coalesce(max(sequence), 0) FROM audit), "
-        "(SELECT sequence FROM latch))"
-    ).fetchone()
-    return int(row[0])
-
-
-def _set_aside(path: Path, now_ns: int) -> Path:
-    """Give a corrupt store another name, its journal with it."""
-    aside = path.with_name(f"{path.name}.corrupt-{now_ns}")
-    for suffix in ("", "-wal", "-shm"):
-        part = Path(f"{path}{suffix}")
-        if part.exists():
-            part.rename(f"{aside}{suffix}")
-    return aside
