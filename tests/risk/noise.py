@@ -571,7 +571,11 @@ class Desk:
 
 @dataclass(frozen=True)
 class Crash:
-    """How one crash went: seconds from the first true 3 % to the trip."""
+    """
+    How one crash went: seconds from the first true 3 % to the trip.
+
+    ``drawdown`` is the true one at the trip, or the deepest without one.
+    """
 
     delay: float
     is_false: bool
@@ -600,11 +604,12 @@ def crash(seed, *, limit=0.03, dark=""):
     seconds = int(noise.between(1, 60))
     depth = noise.between(0.012, 0.12)
     world.fall = depth / seconds
-    first_true, deep = None, 0
+    first_true, deep, deepest = None, 0, 0.0
     for second in range(seconds + 40):
         if second == seconds:
             world.fall = 1e-12
         sight = desk.second()
+        deepest = max(deepest, world.drawdown)
         is_deep = world.drawdown >= limit + 1e-9
         deep = deep + 1 if is_deep else 0
         if is_deep and first_true is None:
@@ -617,4 +622,4 @@ def crash(seed, *, limit=0.03, dark=""):
         if deep >= 40:
             break
     is_true = first_true is not None and deep >= 3
-    return Crash(inf, is_false=False, is_true=is_true, seed=seed)
+    return Crash(inf, False, is_true, seed, deepest)
