@@ -581,12 +581,15 @@ def init(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="A paper account of the real market.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented settings file for this machine's simulator."""
     from cryptoquantix.apps.init import run
 
-    done = run(file, simulator_json=simulator_json, is_forced=force)
+    done = run(file, simulator_json=simulator_json, is_forced=force, is_paper=paper)
     text = f"wrote {done['written']}; next: `cqx up`, then `cqx rearm`"
     _print(done, as_json=as_json, text=text)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from cryptoquantix.apps.settings import load_settings
@@ -64,6 +66,18 @@ collateral_moves = true
 # Without a complete reading for so long entries stop; later they are canceled.
 blind_seconds = 5
 blind_cancel_seconds = 60
+
+"""
+
+_PAPER: Final = """\
+[simulator]
+# A paper account: `cqx up` runs a simulator at the addresses of [venues] that mirrors
+# the real market data of the same venues; no order can leave this machine.
+source = "venue"
+# What each venue's account is worth at first, in dollars.
+balance = "100000"
+# A market unheard of for so many seconds is halted.
+stale_seconds = 10
 
 """
 
@@ -131,7 +145,13 @@ command_user_ids = []
 """
 
 
-def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str, str]:
+def run(
+    path: Path,
+    *,
+    simulator_json: str | None,
+    is_forced: bool,
+    is_paper: bool = False,
+) -> dict[str, str]:
     """
     Write the settings to ``path`` whole or not at all, and return where.
 
@@ -141,6 +161,8 @@ def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str,
         A file with the line of ``cqx simulate --json``, ``-`` for standard input;
         None leaves addresses on this machine, keys empty, and all venues but the first
         commented out.
+    is_paper : bool
+        Settings of a paper account, whose keys are made up here.
 
     Raises
     ------
@@ -151,7 +173,13 @@ def run(path: Path, *, simulator_json: str | None, is_forced: bool) -> dict[str,
     if path.exists() and not is_forced:
         msg = f"{path} exists already: --force overwrites it"
         raise SettingsError(msg)
-    text = _HEAD + _venue_tables(simulator_json) + _TAIL
+    if is_paper and simulator_json:
+        msg = "--paper runs a simulator of its own: leave --simulator-json out"
+        raise SettingsError(msg)
+    if is_paper:
+        text = _HEAD + _PAPER + _local_tables(_made_up) + _TAIL
+    else:
+        text = _HEAD + _venue_tables(simulator_json) + _TAIL
     fresh = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,13 +201,27 @@ def _venue_tables(simulator_json: str | None) -> str:
     if simulator_json:
         venues = _venues(simulator_json)
         return "".join(map(_venue, venues, venues.values()))
-    first, *others = [_venue(name, _local(name)) for name in ADDRESSES]
+    return _local_tables(lambda: _KEYLESS)
+
+
+def _local_tables(keys: Callable[[], dict[str, Any]]) -> str:
+    """Return tables of this machine's simulator, all but the first commented out."""
+    first, *others = [_venue(name, _local(name) | keys()) for name in ADDRESSES]
     return first + "".join(map(_commented, others))
 
 
 def _local(name: str) -> dict[str, Any]:
     host = f"127.0.0.1:{_PORTS[name]}"
-    return {"rest": f"http://{host}", "ws": f"ws://{host}"} | _KEYLESS
+    return {"rest": f"http://{host}", "ws": f"ws://{host}"}
+
+
+def _made_up() -> dict[str, Any]:
+    """Return keys that only a paper account's simulator knows."""
+    return _pair() | {"risk": _pair()}
+
+
+def _pair() -> dict[str, str]:
+    return {"key": token_hex(32), "secret": token_hex(32)}
 
 
 def _commented(table: str) -> str:

@@ -72,6 +72,13 @@ async def prepare(settings: Settings, clock: Clock) -> PaperPlan:
             "a paper account needs an instrument: name one in [[strategies]] or [feeds]"
         )
         raise SettingsError(msg)
+    idle = sorted(settings.venues.keys() - by_venue.keys())
+    if idle:
+        msg = (
+            f"nothing of {idle[0]} is fed to the paper account: name an instrument of "
+            f"it in [feeds], or remove [venues.{idle[0]}]"
+        )
+        raise SettingsError(msg)
     host, ports = _ports(settings, list(by_venue))
     sources = {name: market_address(settings, name) for name in by_venue}
     for name, source in sources.items():

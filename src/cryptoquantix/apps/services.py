@@ -26,6 +26,7 @@ NATS: Final = "nats"
 RISK: Final = "risk"
 EXECUTION: Final = "execution"
 ALARMS: Final = "alarms"
+SIMULATOR: Final = "simulator"
 # What each writes to its log when it does its work: execution also when it has
 # found a halt, in which there is nothing for it to do.
 _READY_WORDS: Final = {
@@ -102,6 +103,22 @@ def risk_spec(
     )
 
 
+def simulator_spec(settings: Settings, config: Path | None) -> ServiceSpec | None:
+    """Return how to run a paper account's simulator; None where there is none."""
+    if settings.simulator.source != "venue":
+        return None
+    state = settings.simulator_state_path
+    arguments = ("simulate", "--source", "venue", "--state", str(state), "--json")
+    return ServiceSpec(
+        name=SIMULATOR,
+        command=(*COMMAND, *arguments),
+        environment=_environment(settings, config, SIMULATOR, ""),
+        log=settings.log_directory / f"{SIMULATOR}.log",
+        stop_seconds=_STOP_SECONDS,
+        ready_words=('"venues"',),
+    )
+
+
 def child_specs(
     settings: Settings, config: Path | None, token: str
 ) -> list[ServiceSpec]:
@@ -153,9 +170,10 @@ def _environment(
     for venue in settings.venues:
         prefix = f"CQX_VENUES__{venue.upper()}__"
         hidden = []
-        if name != EXECUTION:
+        # The simulator is the venue: it knows both pairs, which are made up.
+        if name not in {EXECUTION, SIMULATOR}:
             hidden += ["KEY", "SECRET"]
-        if name != RISK:
+        if name not in {RISK, SIMULATOR}:
             hidden += ["RISK__KEY", "RISK__SECRET"]
         for secret in hidden:
             environment[prefix + secret] = ""

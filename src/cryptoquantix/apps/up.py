@@ -22,11 +22,13 @@ from cryptoquantix.apps.services import (
     EXECUTION,
     NATS,
     RISK,
+    SIMULATOR,
     child_specs,
     nats_port,
     nats_spec,
     risk_port,
     risk_spec,
+    simulator_spec,
 )
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.apps.token import make_risk_token, risk_token
@@ -41,6 +43,7 @@ from cryptoquantix.supervisor.service import Condition, ServiceSpec, ServiceStat
 from cryptoquantix.supervisor.supervisor import Supervised, Supervisor
 
 _NATS_SECONDS: Final = 10.0
+_SIMULATOR_SECONDS: Final = 60.0  # it reads days of bars from the real venues
 _RISK_SECONDS: Final = 20.0
 _OTHERS_SECONDS: Final = 25.0
 _PORT_SECONDS: Final = 3.0
@@ -127,6 +130,7 @@ class Up:
         async with OperatorClient(url, self._token, answer_seconds=4.0) as client:
             try:
                 await self._start_bus(supervisor)
+                await self._start_simulator(supervisor)
                 await self._start_risk(supervisor, client)
                 await self._start_others(supervisor)
                 await supervisor.watch()
@@ -134,14 +138,15 @@ class Up:
                 # Execution first, so that nothing is ordered in a half-stopped
                 # deployment; the bus last, so that nobody misses it.
                 await supervisor.stop(EXECUTION)
-                await supervisor.stop(but=NATS)
-                await supervisor.stop()
+                await supervisor.stop(*self._all_but(supervisor, NATS, SIMULATOR))
+                # A paper account's venue last of all: the daemon asks it what is left.
                 if self._risk is not None:
                     say(
                         await _release(
                             self._risk, client, leave_unguarded=leave_unguarded
                         )
                     )
+                await supervisor.stop()
                 supervisor.forget()
 
     async def _start_bus(self, supervisor: Supervisor) -> None:
@@ -151,6 +156,17 @@ class Up:
         nats = self._child(supervisor, nats_spec(self._settings))
         supervisor.start(nats)
         await supervisor.wait_ready(nats, _NATS_SECONDS)
+
+    async def _start_simulator(self, supervisor: Supervisor) -> None:
+        spec = simulator_spec(self._settings, self._config)
+        if spec is None:
+            return
+        simulator = self._child(supervisor, spec)
+        supervisor.start(simulator)
+        await supervisor.wait_ready(simulator, _SIMULATOR_SECONDS)
+
+    def _all_but(self, supervisor: Supervisor, *names: str) -> list[str]:
+        return [s.name for s in supervisor.states if s.name not in names]
 
     async def _start_risk(self, supervisor: Supervisor, client: OperatorClient) -> None:
         if not is_loopback(self._settings.risk.url):
