@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -179,13 +179,14 @@ def _fresh(directory: Path) -> Path:
 
 def _case(options: ParityOptions, generated: Path) -> Case:
     if options.instrument is None:
-        if options.start or options.end or options.params:
-            msg = "--start, --end and --params go with --instrument"
+        if options.start or options.end:
+            msg = "--start and --end go with --instrument"
             raise SettingsError(msg)
         if not 0 < options.bars <= BARS_MAX:
             msg = f"--bars must be within 1..{BARS_MAX}, was {options.bars}"
             raise SettingsError(msg)
-        return generated_case(generated, options.bars, abs(options.seed))
+        case = generated_case(generated, options.bars, abs(options.seed))
+        return replace(case, strategy=options.strategy, params=_params(options))
     if options.start is None or options.end is None:
         msg = "--instrument needs --start and --end"
         raise SettingsError(msg)

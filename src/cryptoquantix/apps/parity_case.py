@@ -121,9 +121,11 @@ def generated_case(catalog: Path, bars: int, seed: int = SEED) -> Case:
         If the catalog cannot be written, or holds real ticks under its name.
     """
     tick_size, lot_size = Decimal("0.1"), Decimal("0.001")
-    tape_ns = bars * BAR_SECONDS * NS_PER_SECOND
-    # An hour more: the first trade after the last close is of the tape, too.
-    span_ns = _GENERATED_TAPE_NS - _GENERATED_START_NS + tape_ns + 3_600 * NS_PER_SECOND
+    # Whole days, one trade after the last close included: fewer bars are the first of
+    # the same tape.
+    tape_ns = (bars + 1) * BAR_SECONDS * NS_PER_SECOND
+    days = -(-tape_ns // NS_PER_DAY)
+    span_ns = _GENERATED_TAPE_NS - _GENERATED_START_NS + days * NS_PER_DAY
     ticks = generate_ticks(
         seed,
         _GENERATED_START_NS,

@@ -57,10 +57,9 @@ from cryptoquantix.supervisor.announced import AnnouncedProcess
 from cryptoquantix.supervisor.service import ServiceSpec
 
 THRESHOLD: Final = "1.0"
-STEP_SECONDS: Final = 20.0
-_START_SECONDS: Final = 90.0
 # Execution keeps to its half of a minute's request weight, and may have to wait.
-_READ_SECONDS: Final = 75.0
+STEP_SECONDS: Final = 75.0
+_START_SECONDS: Final = 90.0
 _POLL_SECONDS: Final = 0.004
 _ASK_SECONDS: Final = 2.0
 
@@ -178,7 +177,7 @@ class LockStep:
         """Let execution read the account as it stands now."""
         venue = self._case.traded.venue.value
         since_ns = self._clock.time_ns()
-        deadline_ns = self._deadline(_READ_SECONDS)
+        deadline_ns = self._deadline(STEP_SECONDS)
         question = READ_FIRST
         while True:
             status = await self._ask(question)
