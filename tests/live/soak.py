@@ -270,6 +270,14 @@ def settle(soak: Soak, before: dict) -> dict:
     time.sleep(3)
     for command in SERVICES[:-1]:
         end(soak.services.pop(command))
+    # The last start: a process killed just now would still be loading.
+    end(soak.services[SERVICES[-1]])
+    log = soak.directory / "execution.log"
+    before_start = log.read_text().count('"reconciled"')
+    soak.start(SERVICES[-1])
+    wait_for(
+        lambda: log.read_text().count('"reconciled"') >= before_start + 3, 120, 0.5
+    )
     path = soak.directory / "journal" / "journal.sqlite"
     terminal = ("filled", "canceled", "refused", "not_found")
 
@@ -318,7 +326,7 @@ def judge(soak: Soak, before: dict, journal: JournalReader) -> dict:
         change = balance - before[key]
         difference = change - earned.get(key, Decimal(0))
         cents["/".join(key)] = str(difference.normalize())
-        if abs(difference) > TOLERANCE[key[1]]:
+        if abs(difference) > cent(soak, key[1]):
             wrong.append(
                 f"{key}: the balance moved {change}, the journal {earned.get(key)}"
             )
@@ -335,8 +343,12 @@ def judge(soak: Soak, before: dict, journal: JournalReader) -> dict:
     }
 
 
-# A booking is rounded to 1e-8 of the coin; a cent is the bound that is asked for.
-TOLERANCE = {"USDT": Decimal("0.01"), "BTC": Decimal("0.0000001")}
+def cent(soak: Soak, currency: str) -> Decimal:
+    """A cent, in the coin: Deribit rounds every booking to 1e-8 of a bitcoin."""
+    if currency == "USDT":
+        return Decimal("0.01")
+    prices = soak.simulator.admin("/state")["prices"]
+    return Decimal("0.01") / Decimal(prices["deribit"]["BTC-PERPETUAL"])
 
 
 def requests_of(path: Path) -> list[tuple[str, int]]:
