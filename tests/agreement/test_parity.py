@@ -23,8 +23,10 @@ SWING = ("--strategy", "agreement.swing")
 def cqx_parity(tmp_path, *options, seconds=150):
     """Run ``cqx parity --json``; return what it printed, its exit code, its words."""
     done = subprocess.run(
-        [sys.executable, "-m", "cryptoquantix", "parity", "--json", *options]
-        + ["--directory", str(tmp_path / "parity")],
+        [
+            *(sys.executable, "-m", "cryptoquantix", "parity", "--json", *options),
+            *("--directory", str(tmp_path / "parity")),
+        ],
         env=dict(os.environ) | {"PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
