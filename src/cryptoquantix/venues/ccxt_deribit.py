@@ -2,7 +2,8 @@
 The venue port over ccxt's Deribit client; it plans, stores and retries nothing.
 
 Client order ids go as labels, which Deribit does not hold to be unique: that no order
-is ever sent twice is the journal's doing alone. Amounts of inverse perpetuals are dollars.
+is ever sent twice is the journal's doing alone. Amounts of inverse perpetuals are
+dollars.
 """
 
 from __future__ import annotations
