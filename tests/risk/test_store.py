@@ -12,8 +12,8 @@ import pytest
 
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.errors import SettingsError, StateCorrupt
-from cryptoquantix.risk.state import Latch
 from cryptoquantix.risk.samples import SAMPLES_KEPT_NS, SampleRow
+from cryptoquantix.risk.state import Latch
 from cryptoquantix.risk.store import RiskStore
 
 
