@@ -11,9 +11,14 @@ from archives import HEADERS, klines, write
 from cryptoquantix.core.errors import DataError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
-from cryptoquantix.data.generator import generate_bars, store_generated
+from cryptoquantix.data.generator import (
+    generate_bars,
+    generate_ticks,
+    store_generated,
+    store_generated_ticks,
+)
 from cryptoquantix.data.ingest import ingest
-from cryptoquantix.data.schema import BARS
+from cryptoquantix.data.schema import BARS, TICKS
 
 PERP = InstrumentId.parse("binance:BTCUSDT-PERP")
 START = 1_706_745_600_000_000_000
@@ -77,3 +82,34 @@ def test_a_wrong_argument_is_refused(wrong):
     right = {"days": 1, "price": Decimal(1), "start_ns": 0, "tick_size": TICK_SIZE}
     with pytest.raises(ValueError, match="must be"):
         generate_bars(1, **(right | wrong))
+
+
+def ticks(seed=7, minutes=600):
+    return generate_ticks(seed, START, minutes, Decimal(42_000), tick_size=TICK_SIZE)
+
+
+def test_generated_ticks_are_whole_in_order_and_in_every_minute(tmp_path):
+    """Their sides are those of their moves, and their bars have no hole."""
+    frame = ticks()
+    assert frame.equals(ticks())
+    assert frame.schema == TICKS
+    times = frame["time"].to_physical()
+    assert (times.diff().drop_nulls() > 0).all()
+    assert frame["trade_id"].to_list() == list(range(1, len(frame) + 1))
+    steps = frame["price"] / 0.1
+    assert (steps - steps.round()).abs().max() < 1e-6
+    moves = frame["price"].diff().fill_null(0.0)
+    assert frame["is_buyer_maker"].to_list() == (moves < 0).to_list()
+    store_generated_ticks(tmp_path, PERP, frame)
+    [dataset] = Catalog(tmp_path).datasets()
+    assert dataset.generated
+    built = Catalog(tmp_path).bars(PERP, 60).collect()
+    assert len(built) == 600
+    assert (built["volume"] > 0).all()
+
+
+def test_bad_generated_ticks_are_refused():
+    with pytest.raises(ValueError, match="must be positive"):
+        ticks(minutes=0)
+    with pytest.raises(ValueError, match="whole minute"):
+        generate_ticks(1, START + 1, 5, Decimal(1), tick_size=TICK_SIZE)

@@ -1,0 +1,121 @@
+"""Execution says that a target was followed only when nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from cryptoquantix.bus.connection import connect
+from cryptoquantix.bus.messages import ExecutionStatus, MessageDecoder
+from cryptoquantix.bus.subjects import EXECUTION_ASK, EXECUTION_STATUS, READ_FIRST
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.instrument import Venue
+from cryptoquantix.live.events import Followed, SendOrder
+from cryptoquantix.live.execution_reporter import ExecutionReporter
+from live.fake_venue import BTC
+from live.test_engine import World
+from processes import start_nats
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "journal.sqlite")
+    yield world
+    world.journal.close()
+
+
+def test_a_target_is_followed_once_its_order_ended_and_the_venue_shows_it(world):
+    world.read()
+    assert world.engine.followed() == []
+    effects = world.target(1.0)
+    (effect,) = [e for e in effects if isinstance(e, SendOrder)]
+    assert not world.engine.followed()[0].is_idle, "an order is under way"
+    world.finish(effect)
+    assert not world.engine.followed()[0].is_idle, "the account is not read yet"
+    world.seconds += 1
+    world.read()
+    (one,) = world.engine.followed()
+    assert (one.is_idle, one.held_lots, one.sequence) == (True, 10_000, 1)
+
+
+def test_a_flip_is_followed_only_after_both_of_its_orders(world):
+    world.read()
+    world.run(world.target(1.0))
+    (first,) = [e for e in world.target(-1.0) if isinstance(e, SendOrder)]
+    world.finish(first)
+    world.seconds += 1
+    (second,) = [e for e in world.read() if isinstance(e, SendOrder)]
+    assert world.held[BTC] == 0
+    assert not world.engine.followed()[0].is_idle
+    world.finish(second)
+    world.seconds += 1
+    world.read()
+    assert world.engine.followed()[0].is_idle
+
+
+def test_a_target_that_cannot_be_followed_is_not_called_followed(world):
+    """No increase is made from no equity: it waits, and so does who asks."""
+    assert world.engine.followed() == []
+    world.target(1.0)
+    assert not world.engine.followed()[0].is_idle, "never read"
+    world.equity = Decimal(0)
+    world.read()
+    assert not world.engine.followed()[0].is_idle, "never sized"
+
+
+def test_a_change_within_the_band_is_followed_by_doing_nothing(world):
+    world.read()
+    world.run(world.target(1.0))
+    assert world.target(1.005) == []
+    assert world.engine.followed()[0].is_idle
+
+
+class _Desk:
+    venue = Venue.BINANCE
+    read_ns = 7
+
+    def __init__(self):
+        self.reads = 0
+
+    def followed(self):
+        return [Followed("trend", BTC, 60, 3, -5, is_idle=True)]
+
+    def read_soon(self):
+        self.reads += 1
+
+
+class _Execution:
+    def __init__(self):
+        self.desks = [_Desk()]
+
+
+class _Permits:
+    def current(self):
+        return None
+
+
+async def test_who_asks_is_told_and_may_have_the_account_read(tmp_path):
+    execution = _Execution()
+    with start_nats(tmp_path) as nats:
+        reporter = ExecutionReporter(nats.url, execution, _Permits(), SystemClock())
+        client = await connect(nats.url, "test")
+        heard = await client.subscribe(EXECUTION_STATUS)
+        await client.flush()
+        task = asyncio.create_task(reporter.run())
+        try:
+            decoder = MessageDecoder(ExecutionStatus)
+            told = decoder.decode((await heard.next_msg(timeout=10)).data)
+            assert (told.permit, told.read_ns) == ("", {"binance": 7})
+            assert execution.desks[0].reads == 0
+            answer = await client.request(EXECUTION_ASK, READ_FIRST, timeout=10)
+            (one,) = decoder.decode(answer.data).targets
+            assert (one.instrument, one.held_lots, one.is_idle) == (str(BTC), -5, True)
+            assert execution.desks[0].reads == 1
+            await client.request(EXECUTION_ASK, b"", timeout=10)
+            assert execution.desks[0].reads == 1, "only where it is asked for"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await client.close()
