@@ -92,6 +92,8 @@ def paper_account(tmp_path: Path, venues=VENUES, *args: str) -> Iterator[Paper]:
             start_simulator(
                 tmp_path,
                 *("--venues", ",".join(venues), "--instruments", "BTCUSDT", *args),
+                # Quotes that no maker of the paper account would come to by itself.
+                *("--fixed-spread", "3"),
             )
         )
         config = tmp_path / "paper.toml"

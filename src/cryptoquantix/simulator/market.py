@@ -256,13 +256,12 @@ class Market:
         been taken: a market order cannot be filled twice by the same quotes.
         """
         around = self.price_ticks, self.is_sold and self.rule.spread_ticks > 0
-        moved = self._quoted != around
+        moved = self._is_requoted if self.is_mirror else self._quoted != around
         if not moved and not (refill and self._is_thinned):
             return []
         self._quoted = around
-        self._is_thinned = False
-        rule = self.rule.stressed(self.volatility.stress(self.tape_ns))
-        wanted = ladder(self.listing, self.price_ticks, rule, is_sold=self.is_sold)
+        self._is_thinned = self._is_requoted = False
+        wanted = self._wanted()
         for key, order in list(self._quotes.items()):
             if wanted.get(key) == order.remaining_lots and order.id in self.book:
                 del wanted[key]
@@ -285,7 +284,7 @@ class Market:
         """Return lots by (sign, price ticks) that makers show now."""
         rule = self.rule.stressed(self.volatility.stress(self.tape_ns))
         if not self.is_mirror:
-            return ladder(self.listing, self.price_ticks, rule)
+            return ladder(self.listing, self.price_ticks, rule, is_sold=self.is_sold)
         if self._mirrored is None:
             return {}
         return ladder_behind(self.listing, self._mirrored[1:], rule)
