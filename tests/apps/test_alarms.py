@@ -104,7 +104,7 @@ def settings(folder, telegram, *, risk="", alarms="", apprise=""):
     path.write_text(
         f'directory = "{folder}/var"\n[risk]\n{risk}\n[alarms]\n{alarms}\n'
         f'[alarms.telegram]\nbase_url = "{telegram.url}"\ntoken = "{TOKEN}"\n'
-        f'chat_id = {OWNER}\n[alarms.apprise]\n{apprise}\n'
+        f"chat_id = {OWNER}\n[alarms.apprise]\n{apprise}\n"
     )
     return path
 

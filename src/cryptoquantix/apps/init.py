@@ -217,10 +217,10 @@ def _local(name: str) -> dict[str, Any]:
 
 def _made_up() -> dict[str, Any]:
     """Return keys that only a paper account's simulator knows."""
-    return _pair() | {"risk": _pair()}
+    return _key_and_secret() | {"risk": _key_and_secret()}
 
 
-def _pair() -> dict[str, str]:
+def _key_and_secret() -> dict[str, str]:
     return {"key": token_hex(32), "secret": token_hex(32)}
 
 

@@ -144,12 +144,12 @@ class FlowRecord(msgspec.Struct, frozen=True):
     """
     Funding of an instrument, kept once by (instrument, flow id).
 
-    ``amount`` is positive where received, in ``currency``.
+    ``cash`` is positive where received, in ``currency``.
     """
 
     instrument: str
     flow_id: str
-    amount: str
+    cash: str
     currency: str
     venue_time_ns: int
     recorded_ns: int

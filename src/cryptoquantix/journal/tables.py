@@ -81,7 +81,7 @@ flows: Final = sa.Table(
     sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("instrument", _TEXT, nullable=False),
     sa.Column("flow_id", _TEXT, nullable=False),
-    sa.Column("amount", _TEXT, nullable=False),
+    sa.Column("cash", _TEXT, nullable=False),
     sa.Column("currency", _TEXT, nullable=False),
     sa.Column("venue_time_ns", _INT, nullable=False),
     sa.Column("recorded_ns", _INT, nullable=False),

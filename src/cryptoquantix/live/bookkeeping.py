@@ -142,7 +142,7 @@ class Bookkeeping:
                 FlowRecord(
                     instrument=str(flow.instrument),
                     flow_id=flow.flow_id,
-                    amount=str(flow.amount),
+                    cash=str(flow.cash),
                     currency=flow.currency,
                     venue_time_ns=flow.venue_time_ns,
                     recorded_ns=now_ns,

@@ -220,7 +220,7 @@ class Books:
 
     def take_flow(self, flow: FlowRecord) -> None:
         """Apply funding, to each strategy by what it holds."""
-        amount = Decimal(flow.amount)
+        cash = Decimal(flow.cash)
         held = {
             name: book
             for (name, instrument), book in self._books.items()
@@ -229,8 +229,8 @@ class Books:
         net = sum(book.lots for book in held.values())
         for book in held.values() if net else ():
             assert book.trade is not None, "chosen by it"
-            book.trade.funding += amount * book.lots / net
-        self._earn(flow.instrument, flow.currency, flow.venue_time_ns, funding=amount)
+            book.trade.funding += cash * book.lots / net
+        self._earn(flow.instrument, flow.currency, flow.venue_time_ns, funding=cash)
 
     def _earn(
         self, instrument: str, currency: str, time_ns: int, **amounts: Decimal

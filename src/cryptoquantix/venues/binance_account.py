@@ -140,7 +140,7 @@ class BinanceReader:
                 # One payment has one id for all symbols of the account.
                 flow_id=f"{row['tranId']}",
                 instrument=self._by_symbol[row["symbol"]].id,
-                amount=number(row["income"]),
+                cash=number(row["income"]),
                 currency=str(row["asset"]),
                 venue_time_ns=int(row["time"]) * NS_PER_MS,
             )

@@ -176,7 +176,7 @@ class BybitReader:
                 CashFlow(
                     flow_id=str(row["id"]),
                     instrument=self._by_symbol[row["symbol"]].id,
-                    amount=number(row["change"]),
+                    cash=number(row["change"]),
                     currency=str(row["currency"]),
                     venue_time_ns=int(row["transactionTime"]) * NS_PER_MS,
                 )

@@ -188,7 +188,7 @@ class DeribitReader:
                 CashFlow(
                     flow_id=f"{row['currency']}-{row['id']}",
                     instrument=instrument.id,
-                    amount=amount,
+                    cash=amount,
                     currency=str(row["currency"]),
                     venue_time_ns=int(row["timestamp"]) * NS_PER_MS,
                 )

@@ -59,12 +59,12 @@ class CashFlow:
     """
     Funding of one instrument, kept apart by the venue's own id of the booking.
 
-    ``amount`` is positive where received, in ``currency``.
+    ``cash`` is positive where received, in ``currency``.
     """
 
     flow_id: str
     instrument: InstrumentId
-    amount: Decimal
+    cash: Decimal
     currency: str
     venue_time_ns: int
 

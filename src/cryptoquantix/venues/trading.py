@@ -19,9 +19,7 @@ from cryptoquantix.venues.hints import (
 
 type TradingPort = CcxtBinance | CcxtBybit | CcxtDeribit
 
-_PORTS: Final[
-    Mapping[Venue, type[CcxtBinance | CcxtBybit | CcxtDeribit]]
-] = {
+_PORTS: Final[Mapping[Venue, type[CcxtBinance | CcxtBybit | CcxtDeribit]]] = {
     Venue.BINANCE: CcxtBinance,
     Venue.BYBIT: CcxtBybit,
     Venue.DERIBIT: CcxtDeribit,

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
         *(
             sa.Column(name, _TEXT, nullable=False)
-            for name in ("instrument", "flow_id", "amount", "currency")
+            for name in ("instrument", "flow_id", "cash", "currency")
         ),
         sa.Column("venue_time_ns", _INT, nullable=False),
         sa.Column("recorded_ns", _INT, nullable=False),
