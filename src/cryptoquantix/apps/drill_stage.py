@@ -32,7 +32,7 @@ from cryptoquantix.risk_client.permit import PermitClient
 from cryptoquantix.supervisor.announced import AnnouncedProcess
 
 SEED: Final = 20_240_805
-_BOT_TOKEN: Final = "1:drill"  # noqa: S105 - of a stand-in
+_TELEGRAM_TOKEN: Final = "1:drill"  # noqa: S105 - of a stand-in
 
 
 @asynccontextmanager
@@ -58,14 +58,14 @@ async def fresh_stage(
         simulator = await stack.enter_async_context(
             AnnouncedProcess(simulate, directory / "simulator.log")
         )
-        bot = TelegramStandIn(clock) if drill.needs_telegram else None
-        if bot is not None:
-            await stack.enter_async_context(bot)
+        stand_in = TelegramStandIn(clock) if drill.needs_telegram else None
+        if stand_in is not None:
+            await stack.enter_async_context(stand_in)
         path = write_settings(
             directory,
             simulator.line,
             catalog=directory / "catalog",
-            telegram=_telegram(bot),
+            telegram=_telegram(stand_in),
             risk=risk,
         )
         settings = load_settings(path)
@@ -77,7 +77,7 @@ async def fresh_stage(
         )
         stack.push_async_callback(daemon.stop)
         await daemon.start()
-        if bot is not None:
+        if stand_in is not None:
             alarms = [*COMMAND, "alarms", "--json", "--config", str(path)]
             await stack.enter_async_context(
                 AnnouncedProcess(alarms, directory / "alarms.log")
@@ -89,7 +89,7 @@ async def fresh_stage(
             simulator.line["venues"],
             clock=clock,
             daemon=daemon,
-            telegram=bot,
+            telegram=stand_in,
             directory=directory,
         )
         stage.holder.start()
@@ -174,7 +174,7 @@ async def _stage(
     )
 
 
-def _telegram(bot: TelegramStandIn | None) -> dict[str, str] | None:
-    if bot is None:
+def _telegram(stand_in: TelegramStandIn | None) -> dict[str, str] | None:
+    if stand_in is None:
         return None
-    return {"base_url": bot.url, "token": _BOT_TOKEN, "chat_id": "1"}
+    return {"base_url": stand_in.url, "token": _TELEGRAM_TOKEN, "chat_id": "1"}
