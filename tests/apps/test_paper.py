@@ -6,11 +6,14 @@ import asyncio
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cryptoquantix.apps.paper import market_address
+from cryptoquantix.apps.init import run as write_init
+from cryptoquantix.apps.paper import market_address, prepared
+from cryptoquantix.apps.services import simulator_spec
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError, VenueError
@@ -29,9 +32,10 @@ from paper_rig import (
     port,
     write_settings,
 )
-from processes import wait_for
+from processes import start_simulator, wait_for
 
 LISTEN_SECONDS = 5.0
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +282,69 @@ def test_market_data_come_from_the_official_public_addresses_unless_set():
         "https://www.deribit.com",
         "wss://www.deribit.com",
     )
+
+
+def test_an_account_is_kept_over_a_restart_and_other_instruments_are_refused(tmp_path):
+    names = ("--venues", "binance", "--instruments", "BTCUSDT,ETHUSDT")
+    with start_simulator(tmp_path, *names) as real:
+        config, state = tmp_path / "paper.toml", str(tmp_path / "state")
+        port_number = {"binance": free_port()}
+        write_settings(config, real.line["venues"], port_number)
+        options = ("--source", "venue", "--config", str(config), "--state", state)
+        with start_simulator(tmp_path, *options) as paper:
+            assert paper.venue["key"] == "binance-key"
+            paper.admin("/account", {"venue": "binance", "deposit": "12.5"})
+        with start_simulator(tmp_path, *options) as paper:
+            kept = paper.admin("/account?venue=binance")
+            assert Decimal(kept["wallet"]) == Decimal("100012.5")
+        text = config.read_text().replace(
+            '["binance:BTCUSDT-PERP"]',
+            '["binance:BTCUSDT-PERP","binance:ETHUSDT-PERP"]',
+        )
+        config.write_text(text)
+        done = simulate(config, "--state", state)
+        assert done.returncode != 0
+        assert "was saved with other instruments" in done.stderr
+
+
+def test_what_init_writes_is_a_paper_account_with_keys_of_its_own(tmp_path):
+    path = tmp_path / "cryptoquantix.toml"
+    write_init(path, simulator_json=None, is_forced=False, is_paper=True)
+    settings = load_settings(path)
+    venue = settings.venues["binance"]
+    keys = {venue.key, venue.secret, venue.risk.key, venue.risk.secret}
+    assert len({key.get_secret_value() for key in keys}) == 4
+    assert market_address(settings, "binance").rest == "https://fapi.binance.com"
+    with pytest.raises(SettingsError, match="leave --simulator-json out"):
+        write_init(path, simulator_json="-", is_forced=True, is_paper=True)
+
+
+def test_up_runs_the_simulator_which_alone_knows_every_key(tmp_path):
+    path = tmp_path / "cryptoquantix.toml"
+    write_init(path, simulator_json=None, is_forced=False, is_paper=True)
+    spec = simulator_spec(load_settings(path), path)
+    assert spec is not None
+    assert "--source" in spec.command
+    hidden = [name for name in spec.environment if name.startswith("CQX_VENUES__")]
+    assert not hidden
+    assert spec.environment["CQX_RISK__TOKEN"] == ""
+    assert simulator_spec(Settings(), None) is None
+
+
+def test_the_example_is_a_paper_account_of_three_venues(tmp_path):
+    path = tmp_path / "cryptoquantix.toml"
+    path.write_text((ROOT / "examples" / "paper.toml").read_text())
+    path.chmod(0o600)
+    settings = load_settings(path)
+    assert settings.simulator.source == "venue"
+    for name in VENUES:
+        assert market_address(settings, name) == market_address(Settings(), name)
+
+
+def test_a_venue_of_which_nothing_is_fed_is_refused(tmp_path):
+    path = tmp_path / "cryptoquantix.toml"
+    text = (ROOT / "examples" / "paper.toml").read_text()
+    path.write_text(text.replace("bybit:ETHUSDT", "binance:ETHUSDT"))
+    path.chmod(0o600)
+    with pytest.raises(SettingsError, match="nothing of bybit is fed"):
+        prepared(load_settings(path), SystemClock())
