@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from cryptoquantix.apps.parity_case import (
     generated_case,
     research,
 )
-from cryptoquantix.apps.parity_live import live
+from cryptoquantix.apps.parity_live import ParityFailed, live
 from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
@@ -152,13 +153,20 @@ def run(options: ParityOptions, say: Say) -> ParityResult:
             say(f"bar {bar} of {bars}")
 
     try:
-        traded = uvloop.run(live(case, run_directory, say, progress))
+        traded = uvloop.run(_stoppable(live(case, run_directory, say, progress)))
     except asyncio.CancelledError:
         msg = "stopped before the tape had been played"
-        raise SettingsError(msg) from None
+        raise ParityFailed(msg) from None
     verdict = compare(answer.traded, traded, case.steps)
     seconds = (clock.monotonic_ns() - started_ns) / NS_PER_SECOND
     return ParityResult(case, verdict, answer.study, seconds)
+
+
+async def _stoppable(playing: Coroutine[Any, Any, Traded]) -> Traded:
+    """Return what ``playing`` returns; SIGTERM stops all that it started."""
+    task = asyncio.create_task(playing)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _fresh(directory: Path) -> Path:
