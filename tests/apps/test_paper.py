@@ -247,6 +247,9 @@ def test_what_belongs_to_a_tape_is_refused(tmp_path):
     done = simulate(config, "--speed", "10")
     assert done.returncode != 0
     assert "--speed is of a tape" in done.stderr
+    done = simulate(config, "--balance", "5")
+    assert done.returncode != 0
+    assert "--balance is not for --source venue: the settings say it" in done.stderr
 
 
 def test_orders_can_go_to_no_real_venue(tmp_path):

@@ -64,6 +64,15 @@ _TAPE_OPTIONS = (
     "lock_step",
     "fixed_spread",
 )
+_SET_OPTIONS = (
+    "host",
+    "binance_port",
+    "bybit_port",
+    "deribit_port",
+    "balance",
+    "keys",
+    "instruments",
+)
 SPREAD_TICKS_MAX = 1_000
 
 
@@ -211,13 +220,16 @@ def _run_paper(
 
 
 def _refuse_tape(options: SimulateOptions) -> None:
-    """Refuse what only a tape can do."""
+    """Refuse what only a tape can do, and what the settings say."""
     plain = SimulateOptions()
-    for name in _TAPE_OPTIONS:
-        if getattr(options, name) != getattr(plain, name):
-            option = "--" + name.replace("_", "-")
-            msg = f"{option} is of a tape: with --source venue the market is real"
-            raise SettingsError(msg)
+    for name in (*_TAPE_OPTIONS, *_SET_OPTIONS):
+        if getattr(options, name) == getattr(plain, name):
+            continue
+        option = "--" + name.replace("_", "-")
+        msg = f"{option} is of a tape: with --source venue the market is real"
+        if name in _SET_OPTIONS:
+            msg = f"{option} is not for --source venue: the settings say it"
+        raise SettingsError(msg)
 
 
 def _serve(
