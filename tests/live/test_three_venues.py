@@ -29,11 +29,12 @@ def test_targets_become_positions_of_the_same_worth_at_three_venues(tmp_path):
         wait_for(lambda: all(rig.held(v) == 0 for v in VENUES), 20, 0.2)
 
         def all_booked() -> bool:
-            totals = dict.fromkeys(VENUES, 0)
+            lots: dict[str, list[int]] = {venue: [] for venue in VENUES}
             for f in rig.fills():
                 sign = 1 if f["side"] == "buy" else -1
-                totals[f["instrument"].partition(":")[0]] += sign * f["size_lots"]
-            return len(rig.fills()) >= 9 and not any(totals.values())
+                lots[f["instrument"].partition(":")[0]].append(sign * f["size_lots"])
+            # Bought, sold, bought back: each venue's own fills, not those of another.
+            return all(len(each) >= 3 and sum(each) == 0 for each in lots.values())
 
         wait_for(all_booked, 20, 0.2)
         assert {f["fee_currency"] for f in rig.fills()} == {"USDT", "BTC"}
