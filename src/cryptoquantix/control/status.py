@@ -194,28 +194,42 @@ class RiskStatus:
         """
         Return the message read from the wire.
 
-        Fields this version does not know are left out, so that a newer daemon can
-        be asked by an older client; ``ValueError`` when one is missing or wrong.
+        Fields this version does not know are left out at every level, so that a newer
+        daemon can be asked by an older client; ``ValueError`` when one is missing or
+        wrong.
         """
         value = json.loads(text)
         if not isinstance(value, dict):
             msg = f"expected an object, found {type(value).__name__}"
             raise ValueError(msg)  # noqa: TRY004 - one error class for bad messages
-        known = {item.name for item in fields(cls)}
-        content: dict[str, Any] = {k: v for k, v in value.items() if k in known}
         try:
+            content = _known(cls, value)
             content["state"] = RiskState(content["state"])
             content["permit_mode"] = PermitMode(content["permit_mode"])
             trip = content["trip"]
-            content["trip"] = None if trip is None else TripRecord(**trip)
+            content["trip"] = None if trip is None else _made(TripRecord, trip)
             drill = content.get("drill")
-            content["drill"] = None if drill is None else DrillResult(**drill)
+            content["drill"] = None if drill is None else _made(DrillResult, drill)
             for name, kind in _LISTS.items():
-                content[name] = tuple(kind(**item) for item in content.get(name, ()))
+                found = content.get(name, ())
+                content[name] = tuple(_made(kind, item) for item in found)
             return cls(**content)
         except (KeyError, TypeError) as error:
             msg = f"not a status of the risk daemon: {error}"
             raise ValueError(msg) from None
+
+
+def _made(kind: type, value: object) -> Any:  # noqa: ANN401 - of ``kind``
+    return kind(**_known(kind, value))
+
+
+def _known(kind: type, value: object) -> dict[str, Any]:
+    """Return of an object what ``kind`` has a field for."""
+    if not isinstance(value, dict):
+        msg = f"expected an object, found {type(value).__name__}"
+        raise TypeError(msg)
+    names = {item.name for item in fields(kind)}
+    return {name: one for name, one in value.items() if name in names}
 
 
 _LISTS: dict[str, type] = {
