@@ -18,7 +18,7 @@ KILLS ?= 200
 # Test processes side by side; a file's tests stay together and in order.
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast check format bench kill-drill drills kill-campaign risk-month swarm-test lock clean set-up
+.PHONY: help demo test test-fast check format bench kill-drill drills kill-campaign risk-month soak memory swarm-test lock clean set-up
 
 help: ## what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,8 @@ format: $(SETUP) ## put the code into its one format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# The memory run takes twenty minutes and is run by name alone.
-BENCHMARKS := $(filter-out benchmarks/simulator_memory.py,$(sort $(wildcard benchmarks/*.py)))
+# The memory runs take twenty minutes and are run by name alone.
+BENCHMARKS := $(filter-out benchmarks/simulator_memory.py benchmarks/memory_flat.py,$(sort $(wildcard benchmarks/*.py)))
 
 bench: $(SETUP) ## benchmarks, one JSON line a contender (NAME=ingest: only that one)
 	@for file in $(if $(NAME),benchmarks/$(NAME).py,$(BENCHMARKS)); do $(PYTHON) $$file || exit 1; done
@@ -63,6 +63,9 @@ risk-month: $(SETUP) ## a month of noisy readings without a false halt, 1,000 cr
 
 soak: $(SETUP) ## three venues for ten minutes with everything going wrong (SECONDS=600 SEED=1)
 	$(PYTHON) tests/live/soak.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+memory: $(SETUP) ## every process's memory at 500 trades a second, after five minutes of warm-up (SECONDS=1200)
+	$(PYTHON) benchmarks/memory_flat.py --seconds $(or $(SECONDS),1200)
 
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed
 	$(PYTHON) deploy/swarm_test.py
