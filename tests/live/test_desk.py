@@ -190,7 +190,7 @@ async def test_a_hanging_order_holds_up_no_other_instrument(bench):
     desk.on_target(wanted(0.5), ETH)
     await until(lambda: bench.venue.held.get(ETH) == 5_000, 2)
     assert bench.venue.held.get(BTC) is None
-    for task in desk._tasks:
+    for task in desk._errands._tasks:
         task.cancel()
 
 

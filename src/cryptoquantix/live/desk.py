@@ -1,29 +1,20 @@
 """
 One venue's execution as asyncio tasks around the engine; it decides no order itself.
 
-A desk first compares venue and journal, and only then acts. After that it reads the
-account every few seconds and at once when an order ended, looks up every order whose
-outcome is unknown, and carries out what the engine decides, each order as a task of its
-own: a venue that hangs delays no instrument and no other venue.
+A desk first compares venue and journal, and only then acts: it gives the engine what is
+read (:mod:`.readings`), carries out what the engine decides (:mod:`.errands`), and ends
+in order, or with the first error that no later try can mend.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import (
-    CredentialsRefused,
-    JournalError,
-    OrderNotFound,
-    SettingsError,
-    VenueError,
-)
+from cryptoquantix.core.errors import JournalError, SettingsError, VenueError
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import OrderState
@@ -31,45 +22,25 @@ from cryptoquantix.journal.records import OrderStanding, Report
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.bookkeeping import Bookkeeping
 from cryptoquantix.live.engine import Engine
+from cryptoquantix.live.errands import Errands
 from cryptoquantix.live.events import (
-    AskQuote,
     CancelOrder,
-    Effect,
     EngineSettings,
     Followed,
     Notice,
     Now,
     PermitSource,
-    SendOrder,
     Wanted,
 )
-from cryptoquantix.live.sender import Sender, describe
-from cryptoquantix.orders.styles import Quote
-from cryptoquantix.venues.port import VenueOrder, VenuePort
+from cryptoquantix.live.readings import Readings
+from cryptoquantix.live.sender import Sender
+from cryptoquantix.venues.port import VenuePort
 
 _LOG = logging.getLogger(__name__)
 
 _PLAN_SECONDS: Final = 1.0
-# Quick look-ups cover the receive window and the two that prove absence; a venue that
-# has not answered by then is asked slowly, at little weight.
-_LOOK_UP_SECONDS: Final = 0.25
-_LOOK_UPS_QUICK: Final = 20
-_LOOK_UP_SLOW_NS: Final = 2 * NS_PER_SECOND
-# A cycle weighs 10 for the account and 3 an instrument (mark, two classes of orders):
-# this pace spends half of our 1 200 a minute at most.
-_READ_SECONDS_MIN: Final = 2.0
-_READ_SECONDS_MAX: Final = 12.0
-_READ_SECONDS_PER_INSTRUMENT: Final = 0.6
-_FILLS_NS: Final = 15 * NS_PER_SECOND
-_FILLS_NS_PER_INSTRUMENT: Final = 2 * NS_PER_SECOND
 _FUNDING_NS: Final = 600 * NS_PER_SECOND
 _DEAD_MAN_SECONDS: Final = 10.0
-_BUNCH_SECONDS: Final = 0.05
-_HINT_SECONDS: Final = 1.0
-_SWEEP_NS: Final = 60 * NS_PER_SECOND
-_RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
-_PAUSE_SECONDS: Final = 0.5
-_REFUSED_SECONDS: Final = 30.0
 # The venue's bound on an answer, and a little.
 _FINISH_SECONDS: Final = 4.0
 
@@ -87,28 +58,36 @@ class Desk:
         clock: Clock,
     ) -> None:
         self.venue = venue.venue
-        self.is_unreachable = False
         self._port = venue
         self._settings = settings
         self._journal = journal
         self._permits = permits
         self._clock = clock
         self._sender = Sender(journal, venue, permits, clock)
+        self._errands = Errands(
+            port=venue,
+            sender=self._sender,
+            clock=clock,
+            now=self._now,
+            report=self._report,
+            settled=self._settled,
+            hint=self.hint,
+        )
+        self._readings = Readings(
+            port=venue,
+            sender=self._sender,
+            clock=clock,
+            now=self._now,
+            carry_out=self._errands.carry_out,
+        )
         self._engine: Engine | None = None
-        self._books: Bookkeeping | None = None
         self._targets: dict[tuple[str, InstrumentId], Wanted] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: asyncio.Future[None] | None = None
-        self._wake = asyncio.Event()
-        self._look_ups: dict[str, tuple[int, int]] = {}
         self._switch: DeadManSwitch | None = None
-        self._hinted = False
-        self._hint_read_ns = -NS_PER_SECOND
-        self._asked: set[InstrumentId] = set()
-        self._is_read_wanted = False
-        self._swept_ns = 0
-        self._filled_ns = 0
-        self._ended_ns = 0
+
+    @property
+    def is_unreachable(self) -> bool:
+        """True while the venue does not answer."""
+        return self._readings.is_unreachable
 
     @property
     def is_reconciled(self) -> bool:
@@ -129,21 +108,24 @@ class Desk:
         engine = self._engine
         if engine is None:
             return []
-        busy = bool(self._tasks)
+        busy = self._errands.is_busy
         return [
             replace(one, is_idle=one.is_idle and not busy) for one in engine.followed()
         ]
 
     def read_soon(self) -> None:
         """Read marks and account at once, whatever was read when."""
-        self._is_read_wanted = True
-        self._wake.set()
+        self._readings.read_soon()
+
+    def hint(self) -> None:
+        """Take a hint that something changed at the venue: read soon."""
+        self._readings.hint()
 
     def on_target(self, wanted: Wanted, instrument: InstrumentId) -> None:
         """Take a target; the newest of each strategy and instrument counts."""
         self._targets[wanted.strategy, instrument] = wanted
         if self._engine is not None:
-            self._carry_out(self._engine.on_target(wanted, instrument, self._now()))
+            self._take_target(self._engine, wanted, instrument)
 
     async def run(self) -> None:
         """
@@ -156,17 +138,16 @@ class Desk:
         JournalError
             If something could not be written: nothing is sent without it.
         """
-        self._failure = asyncio.get_running_loop().create_future()
-        engine = await self._start()
+        engine, books = await self._start()
         self._engine = engine
         for (_, instrument), wanted in list(self._targets.items()):
-            self._carry_out(engine.on_target(wanted, instrument, self._now()))
+            self._take_target(engine, wanted, instrument)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_failure())
+            group.create_task(self._errands.watch())
             group.create_task(self._plan_for_ever(engine))
-            group.create_task(self._look_up_for_ever(engine))
-            group.create_task(self._read_for_ever(engine))
-            group.create_task(self._tend_for_ever(engine))
+            group.create_task(self._readings.look_up_for_ever(engine))
+            group.create_task(self._readings.read_for_ever(engine, books))
+            group.create_task(self._tend_for_ever(engine, books))
 
     async def stop(self, *, cancel_increases: bool) -> None:
         """
@@ -180,11 +161,7 @@ class Desk:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.is_reconciled = False
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_FINISH_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.finish(_FINISH_SECONDS)
         if engine is None or not cancel_increases:
             return
         resting = [
@@ -193,20 +170,21 @@ class Desk:
             if s.record.is_increase and s.state is OrderState.WORKING
         ]
         async with asyncio.timeout(_FINISH_SECONDS):
-            await asyncio.gather(*(self._cancel(effect) for effect in resting))
+            await asyncio.gather(*(self._errands.cancel(one) for one in resting))
 
-    # -- start ------------------------------------------------------------------
+    # -- inside -----------------------------------------------------------------
 
-    async def _start(self) -> Engine:
+    async def _start(self) -> tuple[Engine, Bookkeeping]:
         """Open the venue, settle what an earlier process left, and compare."""
-        await self._insist(self._port.open, "open")
+        readings = self._readings
+        await readings.insist(self._port.open, "open")
         instruments = self._port.instruments()
         for subscription in self._settings.subscriptions:
             if subscription.instrument not in instruments:
                 msg = f"{subscription.instrument} is not traded at {self.venue.value}"
                 raise SettingsError(msg)
         engine = Engine(self._settings, instruments, self._journal)
-        self._books = Bookkeeping(
+        books = Bookkeeping(
             port=self._port,
             journal=self._journal,
             clock=self._clock,
@@ -216,112 +194,33 @@ class Desk:
         for standing in self._journal.unfinished():
             if standing.record.order().instrument.venue is self.venue:
                 engine.on_order(self._sender.recover(standing), self._now())
-        while _unknown(engine):
-            await self._look_up(engine)
-            await asyncio.sleep(_LOOK_UP_SECONDS)
-        await self._insist(lambda: self._books_open(engine), "reconcile")
-        await self._insist(lambda: self._read_all(engine), "reconcile")
+        await readings.settle_unknown(engine)
+        await readings.insist(lambda: _open(books, engine), "reconcile")
+        await readings.insist(lambda: readings.read_all(engine, books), "reconcile")
         engine.is_reconciled = True
         _LOG.info("reconciled", extra={"venue": self.venue.value})
-        return engine
+        return engine, books
 
-    async def _books_open(self, engine: Engine) -> None:
-        assert self._books is not None, "made by _start"
-        for id_ in engine.traded:
-            await self._books.open(id_)
-
-    async def _insist(
-        self, attempt: Callable[[], Coroutine[Any, Any, None]], what: str
+    def _take_target(
+        self, engine: Engine, wanted: Wanted, instrument: InstrumentId
     ) -> None:
-        """Try until it succeeds, ever more slowly; a refused key ends it."""
-        failures = 0
-        while True:
-            try:
-                await attempt()
-            except CredentialsRefused:
-                raise
-            except VenueError as error:
-                self.is_unreachable = True
-                step = min(failures, len(_RETRY_SECONDS) - 1)
-                failures += 1
-                _LOG.warning("%s failed: %s", what, error)
-                await asyncio.sleep(_RETRY_SECONDS[step])
-            else:
-                self.is_unreachable = False
-                return
-
-    # -- loops ------------------------------------------------------------------
-
-    async def _watch_failure(self) -> None:
-        assert self._failure is not None, "made by run"
-        await self._failure
+        effects = engine.on_target(wanted, instrument, self._now())
+        self._errands.carry_out(engine, effects)
 
     async def _plan_for_ever(self, engine: Engine) -> None:
         while True:
             await asyncio.sleep(_PLAN_SECONDS)
-            self._carry_out(engine.plan_all(self._now()))
+            self._errands.carry_out(engine, engine.plan_all(self._now()))
 
-    async def _look_up_for_ever(self, engine: Engine) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_UP_SECONDS)
-            await self._look_up(engine)
-
-    async def _look_up(self, engine: Engine) -> None:
-        """Look up the unknown orders that are due: often at first, then slowly."""
-        now_ns = self._clock.monotonic_ns()
-        due = [
-            standing
-            for standing in _unknown(engine)
-            if self._look_ups.get(standing.record.client_order_id, (0, 0))[1] <= now_ns
-        ]
-        found = await asyncio.gather(*(self._sender.look_up(s) for s in due))
-        for before, after in zip(due, found, strict=True):
-            name = after.record.client_order_id
-            if after.state is not before.state:
-                self._look_ups.pop(name, None)
-                self._settled(engine, after)
-                continue
-            count = self._look_ups.get(name, (0, 0))[0] + 1
-            delay_ns = _LOOK_UP_SLOW_NS if count > _LOOK_UPS_QUICK else 0
-            self._look_ups[name] = (count, now_ns + delay_ns)
-
-    async def _read_for_ever(self, engine: Engine) -> None:
-        cycle = min(
-            _READ_SECONDS_MAX,
-            max(_READ_SECONDS_MIN, len(engine.traded) * _READ_SECONDS_PER_INSTRUMENT),
-        )
-        full_ns = self._clock.monotonic_ns()
-        while True:
-            is_woken = await self._sleep(cycle)
-            now_ns = self._clock.monotonic_ns()
-            is_due = now_ns - full_ns >= cycle * NS_PER_SECOND
-            try:
-                if is_woken and not is_due:
-                    await self._read_woken(engine)
-                else:
-                    self._hinted = self._is_read_wanted = False
-                    await self._read_all(engine)
-                    full_ns = now_ns
-                self.is_unreachable = False
-            except VenueError as error:
-                self.is_unreachable = True
-                _LOG.warning("reading failed: %s", error)
-                # Binance refuses the key during a ban, too: ask on, slowly.
-                is_refused = isinstance(error, CredentialsRefused)
-                await asyncio.sleep(
-                    _REFUSED_SECONDS if is_refused else _RETRY_SECONDS[0]
-                )
-
-    async def _tend_for_ever(self, engine: Engine) -> None:
+    async def _tend_for_ever(self, engine: Engine, books: Bookkeeping) -> None:
         """Keep the venue's dead-man's switch alive; book funding now and then."""
-        assert self._books is not None, "made by _start"
         funding_ns = 0
         while True:
             try:
                 await self._keep_dead_man(engine)
                 now_ns = self._clock.monotonic_ns()
                 if now_ns >= funding_ns:
-                    await self._books.take_funding(engine)
+                    await books.take_funding(engine)
                     funding_ns = now_ns + _FUNDING_NS
             except VenueError as error:
                 _LOG.warning("tending failed: %s", error)
@@ -340,152 +239,8 @@ class Desk:
             text = f"{word}: {switch.scope}; {switch.text}".rstrip("; ")
             self._report(Notice("dead man's switch", self.venue.value, text))
 
-    def hint(self) -> None:
-        """
-        Take a hint that something changed at the venue: read soon.
-
-        Hints come in bunches, and readings have a price: one reading follows a bunch,
-        and the next hint's reading follows it a second later at the earliest.
-        """
-        if self._hinted:
-            return
-        self._hinted = True
-        since_ns = self._clock.monotonic_ns() - self._hint_read_ns
-        delay = max(_BUNCH_SECONDS, _HINT_SECONDS - since_ns / NS_PER_SECOND)
-        asyncio.get_running_loop().call_later(delay, self._wake.set)
-
-    async def _sleep(self, seconds: float) -> bool:
-        """Return after ``seconds``, or at once and True when an order ended."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        is_woken = self._wake.is_set()
-        self._wake.clear()
-        return is_woken
-
-    async def _read_woken(self, engine: Engine) -> None:
-        """Read what a hint or an ended order may have changed, and no more."""
-        assert self._books is not None, "made by _start"
-        is_hinted, self._hinted = self._hinted, False
-        if self._is_read_wanted:
-            self._is_read_wanted = False
-            engine.on_marks(await self._port.marks(engine.traded), self._now())
-        asked_ns = self._clock.monotonic_ns()
-        if is_hinted:
-            self._hint_read_ns = asked_ns
-        account = await self._port.account()
-        is_resting = any(s.state is OrderState.WORKING for s in engine.unfinished)
-        if is_hinted and is_resting:
-            await self._take_orders(engine, await self._port.open_orders(engine.traded))
-        self._carry_out(engine.on_account(account, asked_ns, self._now()))
-
-    async def _take_orders(self, engine: Engine, orders: list[VenueOrder]) -> None:
-        assert self._books is not None, "made by _start"
-        for standing in await self._books.take_orders(orders, engine, self._sender):
-            self._settled(engine, standing)
-
-    async def _read_all(self, engine: Engine) -> None:
-        """Read marks, account, orders and fills, and compare them with ours."""
-        assert self._books is not None, "made by _start"
-        marks = await self._port.marks(engine.traded)
-        engine.on_marks(marks, self._now())
-        asked_ns = now_ns = self._clock.monotonic_ns()
-        account = await self._port.account()
-        is_sweep = now_ns - self._swept_ns > _SWEEP_NS or self._swept_ns == 0
-        orders = await self._port.open_orders(None if is_sweep else engine.traded)
-        if is_sweep:
-            self._swept_ns = now_ns
-        # Orders are read after the positions and taken before them: what filled in
-        # between is then missing from both, and not from the order alone.
-        await self._take_orders(engine, orders)
-        self._carry_out(engine.on_account(account, asked_ns, self._now()))
-        if self._are_fills_due(engine, now_ns):
-            await self._books.take_fills(engine)
-            self._filled_ns = now_ns
-        self._books.compare(engine, orders)
-
-    def _are_fills_due(self, engine: Engine, now_ns: int) -> bool:
-        every_ns = max(_FILLS_NS, len(engine.traded) * _FILLS_NS_PER_INSTRUMENT)
-        return self._ended_ns >= self._filled_ns or now_ns - self._filled_ns > every_ns
-
-    # -- effects ----------------------------------------------------------------
-
-    def _carry_out(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Notice):
-                self._report(effect)
-            elif isinstance(effect, CancelOrder):
-                self._spawn(self._cancel(effect))
-            elif isinstance(effect, AskQuote):
-                self._ask_quote(effect.instrument)
-            else:
-                self._spawn(self._send(effect))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        """End the desk with ``error``."""
-        if self._failure is not None and not self._failure.done():
-            self._failure.set_exception(error)
-        else:
-            _LOG.error("failed after the end: %r", error)
-
-    def _ask_quote(self, instrument: InstrumentId) -> None:
-        if instrument not in self._asked:
-            self._asked.add(instrument)
-            self._spawn(self._quote(instrument))
-
-    async def _quote(self, instrument: InstrumentId) -> None:
-        engine = self._engine
-        try:
-            found = (await self._port.quotes([instrument]))[instrument]
-        except VenueError as error:
-            _LOG.warning("no quote: %s", error)
-            return
-        finally:
-            self._asked.discard(instrument)
-        if engine is not None and engine is self._engine:
-            read_ns = self._clock.monotonic_ns()
-            quote = Quote(found.bid, found.ask, read_ns)
-            self._carry_out(engine.on_quotes({instrument: quote}, self._now()))
-
-    async def _send(self, effect: SendOrder) -> None:
-        started_ns = self._clock.monotonic_ns()
-        engine = self._engine
-        standing = await self._sender.send(effect)
-        took_ms = (self._clock.monotonic_ns() - started_ns) / 1e6
-        _LOG.info(
-            "order %s",
-            standing.state.value,
-            extra=describe(effect.record) | {"ms": round(took_ms, 1)},
-        )
-        if engine is not None:
-            self._settled(engine, standing)
-
-    async def _cancel(self, effect: CancelOrder) -> None:
-        try:
-            await self._port.cancel(effect.instrument, effect.client_order_id)
-        except OrderNotFound:
-            pass  # it ended by itself; the next reading says how
-        except VenueError as error:
-            _LOG.warning("cancel failed: %s", error)
-        self.hint()
-
     def _settled(self, engine: Engine, standing: OrderStanding) -> None:
-        """Tell the engine where an order stands, and read what it changed."""
-        engine.on_order(standing, self._now())
-        if standing.state.is_terminal:
-            self._ended_ns = self._clock.monotonic_ns()
-            self._wake.set()
+        self._readings.settled(engine, standing)
 
     def _report(self, notice: Notice) -> None:
         _LOG.warning("%s: %s", notice.kind, notice.text, extra={"of": notice.subject})
@@ -494,7 +249,7 @@ class Desk:
         try:
             self._journal.record_report(report)
         except JournalError as error:
-            self._fail(error)
+            self._errands.fail(error)
 
     def _now(self) -> Now:
         # The permit first: the moment must not be earlier than the permit's own.
@@ -502,5 +257,6 @@ class Desk:
         return Now(self._clock.time_ns(), self._clock.monotonic_ns(), permit)
 
 
-def _unknown(engine: Engine) -> list[OrderStanding]:
-    return [s for s in engine.unfinished if s.state is OrderState.OUTCOME_UNKNOWN]
+async def _open(books: Bookkeeping, engine: Engine) -> None:
+    for id_ in engine.traded:
+        await books.open(id_)
