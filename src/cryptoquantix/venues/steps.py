@@ -7,7 +7,8 @@ from typing import Final
 
 from cryptoquantix.core.quantity import to_steps
 
-_CACHE_MAX: Final = 65_536
+# Full, it is half a megabyte: a feed of 200 instruments has 400 of them.
+_CACHE_MAX: Final = 4_096
 
 
 class StepReader:
