@@ -6,7 +6,13 @@ import pytest
 
 from cryptoquantix.apps.init import run as init
 from cryptoquantix.apps.loopback import is_loopback, refuse_live
-from cryptoquantix.apps.services import child_specs, risk_port, risk_spec
+from cryptoquantix.apps.services import (
+    EXECUTION,
+    child_specs,
+    risk_port,
+    risk_spec,
+    stop_stages,
+)
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.core.errors import SettingsError
 
@@ -24,6 +30,15 @@ token = "telegram-token"
 chat_id = "1"
 [alarms.apprise]
 mail = "mailto://mail-secret"
+[journal]
+mirror = "postgresql://cqx:mirror-secret@127.0.0.1/journal"
+[recorder]
+enabled = true
+[[strategies]]
+name = "trend_breakout"
+instrument = "binance:BTCUSDT-PERP"
+"""
+STRATEGY = """
 [[strategies]]
 name = "trend_breakout"
 instrument = "binance:BTCUSDT-PERP"
@@ -54,6 +69,7 @@ def secrets_of(spec, monkeypatch) -> set[str]:
         *(venue.key, venue.secret, venue.risk.key, venue.risk.secret),
         *(settings.risk.token, settings.alarms.telegram.token),
         *settings.alarms.apprise.values(),
+        settings.journal.mirror,
     )
     return {secret.get_secret_value() for secret in held} - {""}
 
@@ -70,6 +86,8 @@ def test_no_service_holds_a_secret_of_another(config, monkeypatch) -> None:
         "feed-binance": set(),
         "strategy": set(),
         "execution": {"trade-key", "trade-secret", "the-token"},
+        "recorder": set(),
+        "mirror": {"postgresql://cqx:mirror-secret@127.0.0.1/journal"},
         "alarms": {"telegram-token", "mailto://mail-secret", "the-token"},
         "risk": {"risk-key", "risk-secret", "the-token"},
     }
@@ -117,3 +135,36 @@ def test_the_daemon_must_be_found_where_it_listens(tmp_path, listen, url) -> Non
     path.write_text(text.replace('"http://127.0.0.1:8700"', f'"{url}"'))
     with pytest.raises(SettingsError, match="same port"):
         risk_port(load_settings(path))
+
+
+def test_recorder_and_mirror_run_only_where_they_are_asked_for(config) -> None:
+    def names() -> list[str]:
+        return [spec.name for spec in child_specs(load_settings(config), config, "t")]
+
+    assert {"recorder", "mirror"} <= set(names())
+    text = config.read_text()
+    config.write_text(text.partition("[journal]")[0] + STRATEGY)
+    assert names() == ["feed-binance", "strategy", "execution", "alarms"]
+
+
+def test_execution_ends_first_and_alone_then_who_speaks_then_who_listens() -> None:
+    names = [
+        *("nats", "simulator", "risk", "feed-binance", "feed-bybit", "strategy"),
+        *("recorder", "execution", "mirror", "alarms"),
+    ]
+    assert stop_stages(names) == [
+        ["execution"],
+        ["strategy"],
+        ["feed-binance", "feed-bybit"],
+        ["recorder"],
+        ["mirror"],
+        ["alarms"],
+    ]
+    assert stop_stages(["nats", "risk"]) == []
+
+
+def test_execution_has_time_to_cancel_what_works(config) -> None:
+    specs = child_specs(load_settings(config), config, "t")
+    (execution,) = [spec for spec in specs if spec.name == EXECUTION]
+    # Orders under way are answered within 4 s, cancels within another 4 s.
+    assert execution.stop_seconds > 8.0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from cryptoquantix.supervisor.process import identify
+from cryptoquantix.supervisor.record import read_record
 from processes import wait_for
 
 CONFIG = """
@@ -108,3 +112,34 @@ def test_a_second_one_in_the_same_directory_is_refused(tmp_path) -> None:
             holder.kill()
     assert run.returncode == 1
     assert f"already runs in {tmp_path / 'var'} (pid {holder.pid})" in run.stderr
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_says_what_is_left(tmp_path) -> None:
+    config = write(tmp_path)
+    command = [sys.executable, "-m", "cryptoquantix", "up", "--config", str(config)]
+    record = tmp_path / "var" / "up" / "services.json"
+
+    def services() -> dict:
+        found = read_record(record)
+        return {one.name: one for one in found.services} if found else {}
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as up:
+        try:
+            wait_for(lambda: "risk" in services() and services()["risk"].pid)
+            nats = identify(services()["nats"].pid)
+            daemon = identify(services()["risk"].pid)
+            nats.send(signal.SIGSTOP)  # it takes its whole time to end
+            up.send_signal(signal.SIGINT)
+            time.sleep(1.0)
+            assert up.poll() is None
+            up.send_signal(signal.SIGINT)
+            _, said = up.communicate(timeout=5)
+            assert up.returncode == 1
+            assert f"the risk daemon keeps running (pid {daemon.pid})" in said
+            assert "stopped at once" in said.splitlines()[-1]
+            assert daemon.is_alive
+            wait_for(lambda: not nats.is_alive, 2.0)
+        finally:
+            up.kill()
+            if found := services().get("risk"):
+                os.kill(found.pid, signal.SIGKILL)

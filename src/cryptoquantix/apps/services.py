@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,6 +26,10 @@ NATS: Final = "nats"
 RISK: Final = "risk"
 EXECUTION: Final = "execution"
 ALARMS: Final = "alarms"
+STRATEGY: Final = "strategy"
+RECORDER: Final = "recorder"
+MIRROR: Final = "mirror"
+FEED: Final = "feed-"
 SIMULATOR: Final = "simulator"
 # What each writes to its log when it does its work: execution also when it has
 # found a halt, in which there is nothing for it to do.
@@ -35,9 +39,13 @@ _READY_WORDS: Final = {
     "recorder": ("bus connected",),
     "execution": ('"reconciled"', '"halted": true'),
     "alarms": ('"channel"',),
+    "mirror": ("the mirror is up to date",),
 }
+# How long each may take to end, where it has more to do than to close connections:
+# execution has orders under way answered and resting ones canceled (4 s each at
+# most), the recorder puts its open segment into the catalog.
 _STOP_SECONDS: Final = 3.0
-_RISK_STOP_SECONDS: Final = 5.0
+_STOP_SECONDS_OF: Final = {EXECUTION: 12.0, RECORDER: 15.0, STRATEGY: 5.0, RISK: 5.0}
 
 type Probe = Callable[[], Awaitable[bool]]
 
@@ -99,7 +107,7 @@ def risk_spec(
         environment=_environment(settings, config, RISK, token),
         log=settings.log_directory / "risk.log",
         ready=ready,
-        stop_seconds=_RISK_STOP_SECONDS,
+        stop_seconds=_STOP_SECONDS_OF[RISK],
     )
 
 
@@ -129,11 +137,31 @@ def child_specs(
             command=(*COMMAND, *arguments),
             environment=_environment(settings, config, name, token),
             log=settings.log_directory / f"{name}.log",
-            stop_seconds=_STOP_SECONDS,
+            stop_seconds=_STOP_SECONDS_OF.get(name, _STOP_SECONDS),
             ready_words=_READY_WORDS[arguments[0]],
         )
         for name, arguments in _children(settings)
     ]
+
+
+def stop_stages(names: Iterable[str]) -> list[list[str]]:
+    """
+    Return which of ``names`` end together, in the order in which they end.
+
+    Execution first and alone, so that nothing is ordered in a half-stopped
+    deployment and its working orders are canceled while all else still runs; then who
+    speaks, then who only listens. The bus and a paper account's venue are not among
+    them: they outlive the question to the daemon of what is left.
+    """
+    stages: dict[int, list[str]] = {}
+    for name in names:
+        if name not in {NATS, SIMULATOR, RISK}:
+            place = "feed" if name.startswith(FEED) else name
+            stages.setdefault(_STAGE.get(place, len(_STAGE)), []).append(name)
+    return [stages[stage] for stage in sorted(stages)]
+
+
+_STAGE: Final = {EXECUTION: 0, STRATEGY: 1, "feed": 2, RECORDER: 3, MIRROR: 4}
 
 
 def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
@@ -142,14 +170,17 @@ def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
     if missing:
         msg = f"a strategy trades at {missing[0]}, but the settings give no address"
         raise SettingsError(msg)
-    feeds = [(f"feed-{venue}", ("feed", venue)) for venue in venues]
-    strategy = [("strategy", ("strategy",))] if settings.strategies else []
-    recorder = [("recorder", ("recorder",))] if settings.recorder.enabled else []
+    feeds = [(f"{FEED}{venue}", ("feed", venue)) for venue in venues]
+    is_mirrored = bool(settings.journal.mirror.get_secret_value())
+    strategy = [(STRATEGY, ("strategy",))] if settings.strategies else []
+    recorder = [(RECORDER, ("recorder",))] if settings.recorder.enabled else []
+    mirror = [(MIRROR, ("mirror",))] if is_mirrored else []
     return [
         *feeds,
         *strategy,
         *recorder,
         (EXECUTION, ("execution",)),
+        *mirror,
         (ALARMS, ("alarms", "--json")),
     ]
 
@@ -163,21 +194,24 @@ def _environment(
         environment["CQX_CONFIG"] = str(file.resolve())
     needs_token = name in {RISK, EXECUTION, ALARMS}
     environment["CQX_RISK__TOKEN"] = token if needs_token else ""
+    return environment | dict.fromkeys(_hidden(settings, name), "")
+
+
+def _hidden(settings: Settings, name: str) -> Iterator[str]:
+    """Yield the variables of each secret that a service has no business with."""
+    if name != MIRROR:
+        yield "CQX_JOURNAL__MIRROR"
     if name != ALARMS:
-        environment["CQX_ALARMS__TELEGRAM__TOKEN"] = ""
+        yield "CQX_ALARMS__TELEGRAM__TOKEN"
         for channel in settings.alarms.apprise:
-            environment[f"CQX_ALARMS__APPRISE__{channel.upper()}"] = ""
+            yield f"CQX_ALARMS__APPRISE__{channel.upper()}"
     for venue in settings.venues:
         prefix = f"CQX_VENUES__{venue.upper()}__"
-        hidden = []
         # The simulator is the venue: it knows both pairs, which are made up.
         if name not in {EXECUTION, SIMULATOR}:
-            hidden += ["KEY", "SECRET"]
+            yield from (f"{prefix}KEY", f"{prefix}SECRET")
         if name not in {RISK, SIMULATOR}:
-            hidden += ["RISK__KEY", "RISK__SECRET"]
-        for secret in hidden:
-            environment[prefix + secret] = ""
-    return environment
+            yield from (f"{prefix}RISK__KEY", f"{prefix}RISK__SECRET")
 
 
 def _address(url: str, setting: str) -> tuple[str, int]:

@@ -19,22 +19,25 @@ from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.loopback import is_loopback, refuse_live
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.services import (
-    EXECUTION,
     NATS,
     RISK,
-    SIMULATOR,
     child_specs,
     nats_port,
     nats_spec,
     risk_port,
     risk_spec,
     simulator_spec,
+    stop_stages,
 )
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.apps.token import make_risk_token, risk_token
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import SystemClock
-from cryptoquantix.core.errors import DaemonError, SettingsError
+from cryptoquantix.core.errors import (
+    CryptoquantixError,
+    DaemonError,
+    SettingsError,
+)
 from cryptoquantix.risk_client.operator import OperatorClient
 from cryptoquantix.supervisor.child import Child
 from cryptoquantix.supervisor.detached import Detached
@@ -50,6 +53,10 @@ _PORT_SECONDS: Final = 3.0
 
 type Announce = Callable[[ServiceState], None]
 type OnReady = Callable[[dict[str, Any]], None]
+
+
+class StoppedAtOnce(CryptoquantixError):  # noqa: N818 - it names what happened
+    """A second Ctrl-C: what was being ended in order was killed."""
 
 
 def run(
@@ -72,6 +79,8 @@ def run(
     ------
     SettingsError
         If a setting does not allow it, a port is taken, or it already runs here.
+    StoppedAtOnce
+        If it was asked to stop a second time while it was stopping.
     """
     settings = load_settings(config)
     if not settings.venues:
@@ -135,19 +144,33 @@ class Up:
                 await self._start_others(supervisor)
                 await supervisor.watch()
             finally:
-                # Execution first, so that nothing is ordered in a half-stopped
-                # deployment; the bus last, so that nobody misses it.
-                await supervisor.stop(EXECUTION)
-                await supervisor.stop(*self._all_but(supervisor, NATS, SIMULATOR))
-                # A paper account's venue last of all: the daemon asks it what is left.
-                if self._risk is not None:
-                    say(
-                        await _release(
-                            self._risk, client, leave_unguarded=leave_unguarded
-                        )
+                try:
+                    await self._stop(
+                        supervisor, client, say, leave_unguarded=leave_unguarded
                     )
-                await supervisor.stop()
-                supervisor.forget()
+                except asyncio.CancelledError:
+                    # Asked to stop a second time. The kernel ends every child with
+                    # us; the daemon has no parent and stays.
+                    raise StoppedAtOnce(_left_by(self._risk)) from None
+                finally:
+                    supervisor.forget()
+
+    async def _stop(
+        self,
+        supervisor: Supervisor,
+        client: OperatorClient,
+        say: Callable[[str], None],
+        *,
+        leave_unguarded: bool,
+    ) -> None:
+        """End all in order; the bus last, so that nobody misses it."""
+        for stage in stop_stages(state.name for state in supervisor.states):
+            await supervisor.stop(*stage)
+        if self._risk is not None:
+            await supervisor.stop(RISK)
+            say(await _release(self._risk, client, leave_unguarded=leave_unguarded))
+        # A paper account's venue after the daemon, which asks it what is left.
+        await supervisor.stop()
 
     async def _start_bus(self, supervisor: Supervisor) -> None:
         if not self._settings.nats.embedded:
@@ -164,9 +187,6 @@ class Up:
         simulator = self._child(supervisor, spec)
         supervisor.start(simulator)
         await supervisor.wait_ready(simulator, _SIMULATOR_SECONDS)
-
-    def _all_but(self, supervisor: Supervisor, *names: str) -> list[str]:
-        return [s.name for s in supervisor.states if s.name not in names]
 
     async def _start_risk(self, supervisor: Supervisor, client: OperatorClient) -> None:
         if not is_loopback(self._settings.risk.url):
@@ -246,6 +266,16 @@ async def _check_daemon(client: OperatorClient, what: str) -> None:
             f"{build_stamp()}: end it when the book is flat (SIGTERM), then start again"
         )
         raise SettingsError(msg)
+
+
+def _left_by(risk: Detached | None) -> str:
+    said = "stopped at once, nothing was ended in order"
+    if risk is None:
+        return said
+    return (
+        f"{said}; the risk daemon keeps running (pid {risk.state.pid}), the next "
+        f"`cqx up` adopts it"
+    )
 
 
 async def _release(
