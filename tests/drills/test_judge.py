@@ -8,12 +8,13 @@ from decimal import Decimal
 import pytest
 
 from cryptoquantix.control.permit import PermitMode
-from cryptoquantix.control.status import RiskState, RiskStatus
+from cryptoquantix.control.status import RiskState
 from cryptoquantix.drills import checks
 from cryptoquantix.drills.drill import Drill, judge
 from cryptoquantix.drills.evidence import Evidence, Glance
 from cryptoquantix.drills.requests import unskewed
 from cryptoquantix.drills.simulator_admin import TrueAccount
+from statuses import status
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -89,29 +90,7 @@ def kill_at(venue, *, flat=0.9, late=0.0):
     ]
 
 
-STATUS = RiskStatus(
-    state=RiskState.ARMED,
-    permit_mode=PermitMode.TRADE,
-    reason="",
-    sequence=1,
-    time_ns=0,
-    equity="100000",
-    high_water_mark="100000",
-    drawdown="0.001",
-    limit="0.03",
-    formula="",
-    last_complete_reading_age_ms=1,
-    loop_age_ms=1,
-    holder="drill",
-    trip=None,
-    remaining_orders=(),
-    remaining_positions=(),
-    is_flat=None,
-    not_flat="",
-    alarms_undelivered=0,
-    is_store_corrupt=False,
-    build="b",
-)
+STATUS = status(time_ns=0, equity="100000", drawdown="0.001")
 
 
 def glance(seconds, state=RiskState.ARMED, permit=PermitMode.TRADE, **more):
