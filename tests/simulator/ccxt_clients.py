@@ -6,7 +6,12 @@ import ccxt.pro
 
 
 def binance_urls(rest: str, ws: str) -> dict:
-    """The whole tree of addresses, so that no call can leave this machine."""
+    """
+    The whole tree of addresses, so that no call can leave this machine.
+
+    Read from ccxt itself and not taken from the adapter, which has a tree of its own:
+    the simulator is tried by a client that knows nothing of our venues.
+    """
     tree = {
         name: rest + path
         for name, path in {
