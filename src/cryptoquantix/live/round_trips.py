@@ -5,7 +5,8 @@ A round trip begins when a strategy's position in an instrument leaves zero and 
 when it is back there. Where strategies share an instrument, each fill is theirs by the
 shares of its order; what no order of the journal explains is nobody's (strategy
 ``""``). All money is in the coin the instrument settles in; a fee in another coin is
-told apart.
+told apart. Round trips are exact, not rounded as the venue books; the account's own
+money is :mod:`cryptoquantix.live.account_books`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from decimal import Decimal
 
 from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.journal.records import FillRecord, FlowRecord, OrderRecord
+from cryptoquantix.live.account_books import AccountBooks, Earned
 from cryptoquantix.orders.attribution import NOBODY, attributed, decode_shares
 from cryptoquantix.orders.value import pnl
 
@@ -63,23 +65,6 @@ class Trade:
     @property
     def net(self) -> Decimal:
         """What it earned."""
-        return self.pnl - self.fees + self.funding
-
-
-@dataclass(slots=True)
-class Earned:
-    """What a venue's account earned in one coin up to a time, by our fills."""
-
-    time_ns: int
-    venue: str
-    currency: str
-    pnl: Decimal = Decimal(0)
-    fees: Decimal = Decimal(0)
-    funding: Decimal = Decimal(0)
-
-    @property
-    def net(self) -> Decimal:
-        """The change of the balance that our fills and funding explain."""
         return self.pnl - self.fees + self.funding
 
 
@@ -199,8 +184,12 @@ class Books:
 
     def __init__(self) -> None:
         self._books: dict[tuple[str, str], Book] = defaultdict(Book)
-        self._earned: dict[tuple[str, str], Earned] = {}
-        self.earned: list[Earned] = []
+        self._accounts = AccountBooks()
+
+    @property
+    def earned(self) -> list[Earned]:
+        """What each account had earned in each coin, after every booking."""
+        return self._accounts.earned
 
     @property
     def trades(self) -> list[Trade]:
@@ -211,12 +200,11 @@ class Books:
 
     def take_part(self, part: Part) -> None:
         """Apply one strategy's part of a fill."""
-        realized = self._books[part.strategy, part.fill.instrument].take(part)
-        fill = part.fill
-        self._earn(fill.instrument, part.currency, fill.venue_time_ns, pnl=realized)
-        self._earn(
-            fill.instrument, fill.fee_currency, fill.venue_time_ns, fees=part.fee
-        )
+        self._books[part.strategy, part.fill.instrument].take(part)
+
+    def take_fill(self, fill: FillRecord) -> None:
+        """Apply a fill to the account it is of."""
+        self._accounts.take_fill(fill)
 
     def take_flow(self, flow: FlowRecord) -> None:
         """Apply funding, to each strategy by what it holds."""
@@ -230,24 +218,7 @@ class Books:
         for book in held.values() if net else ():
             assert book.trade is not None, "chosen by it"
             book.trade.funding += cash * book.lots / net
-        self._earn(flow.instrument, flow.currency, flow.venue_time_ns, funding=cash)
-
-    def _earn(
-        self, instrument: str, currency: str, time_ns: int, **amounts: Decimal
-    ) -> None:
-        venue = instrument.partition(":")[0]
-        before = self._earned.get((venue, currency), Earned(0, venue, currency))
-        after = Earned(
-            time_ns=time_ns,
-            venue=venue,
-            currency=currency,
-            pnl=before.pnl + amounts.get("pnl", 0),
-            fees=before.fees + amounts.get("fees", 0),
-            funding=before.funding + amounts.get("funding", 0),
-        )
-        self._earned[venue, currency] = after
-        if any(amounts.values()):
-            self.earned.append(after)
+        self._accounts.take_flow(flow)
 
 
 def fold(
@@ -256,13 +227,16 @@ def fold(
     flows: Iterable[FlowRecord],
 ) -> Books:
     """Return the books of all fills and funding, in the venues' order of time."""
-    books = Books()
-    events: list[tuple[int, Part | FlowRecord]] = [
-        (part.fill.venue_time_ns, part) for part in parts_of(fills, orders)
+    books, known = Books(), list(fills)
+    events: list[tuple[int, FillRecord | Part | FlowRecord]] = [
+        (fill.venue_time_ns, fill) for fill in known
     ]
+    events += [(part.fill.venue_time_ns, part) for part in parts_of(known, orders)]
     events += [(flow.venue_time_ns, flow) for flow in flows]
     for _, event in sorted(events, key=lambda one: one[0]):
-        if isinstance(event, Part):
+        if isinstance(event, FillRecord):
+            books.take_fill(event)
+        elif isinstance(event, Part):
             books.take_part(event)
         else:
             books.take_flow(event)
