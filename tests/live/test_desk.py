@@ -19,10 +19,10 @@ from cryptoquantix.core.order import (
     Side,
     TimeInForce,
 )
-from cryptoquantix.journal.records import OrderNote, OrderRecord
+from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.desk import Desk
-from cryptoquantix.live.events import Wanted
+from cryptoquantix.live.events import OnStop, Wanted
 from cryptoquantix.live.execution import Execution
 from cryptoquantix.orders.ledger import replay
 from live.fake_venue import (
@@ -108,11 +108,11 @@ class Bench:
         await until(ready)
         return desk
 
-    async def end(self, *, cancel_increases=False):
+    async def end(self, on_stop=None):
         for task, desk in self.tasks:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await desk.stop(cancel_increases=cancel_increases)
+            await desk.stop(on_stop)
         self.tasks = []
 
     def states(self):
@@ -241,7 +241,7 @@ async def test_what_an_earlier_process_left_is_settled_before_anything_is_sent(b
     assert sum(o.size_lots for o in bench.venue.sent) == 4_900
 
 
-async def test_a_stop_cancels_resting_increases_and_leaves_reductions(bench):
+def rest_one_of_each_kind(bench):
     bench.venue.held[BTC] = 100
     for name, kind, side in (
         ("cqx-1", "increase", Side.BUY),
@@ -252,11 +252,68 @@ async def test_a_stop_cancels_resting_increases_and_leaves_reductions(bench):
         note = OrderNote(name, 1, "seen_working", OrderState.WORKING, "", 0, "1")
         bench.journal.record_note(note)
         bench.venue._accept(order)
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "canceled", "is_released"),
+    [
+        (OnStop.CANCEL_INCREASES, {"cqx-1"}, True),
+        (OnStop.CANCEL, {"cqx-1", "cqx-2"}, False),
+        (OnStop.LEAVE, set(), True),
+        (None, set(), False),  # a halt: all of it is the daemon's
+    ],
+)
+async def test_a_stop_does_with_resting_orders_as_the_setting_says(
+    bench, on_stop, canceled, is_released
+):
+    rest_one_of_each_kind(bench)
     await bench.start()
+    await until(lambda: bench.venue.kept)
     assert bench.venue.canceled == []
-    await bench.end(cancel_increases=True)
+    await bench.end(on_stop)
+    assert set(bench.venue.canceled) == canceled
+    working = {o for o, v in bench.venue.orders.items() if v.state.value == "working"}
+    assert working == {"cqx-1", "cqx-2"} - canceled
+    # The venue's own switch would cancel what is left on purpose.
+    assert (bench.venue.kept[-1] == set()) == is_released
+
+
+async def test_a_stop_cancels_again_where_the_venue_was_busy(bench):
+    rest_one_of_each_kind(bench)
+    await bench.start()
+    cancel, tries = bench.venue.cancel, []
+
+    async def busy(*args):
+        tries.append(args)
+        if len(tries) < 3:
+            msg = "busy"
+            raise VenueUnavailable(msg, venue="binance")
+        await cancel(*args)
+
+    bench.venue.cancel = busy
+    await bench.end(OnStop.CANCEL_INCREASES)
     assert bench.venue.canceled == ["cqx-1"]
-    assert bench.venue.orders["cqx-2"].state is OrderState.WORKING
+
+
+async def test_a_stop_keeps_the_switch_where_an_increase_may_still_rest(bench):
+    rest_one_of_each_kind(bench)
+    await bench.start()
+    await until(lambda: bench.venue.kept)
+    count = len(bench.venue.kept)
+    bench.venue.is_down = True
+    await bench.end(OnStop.CANCEL_INCREASES)
+    assert set() not in bench.venue.kept[count:]
+
+
+async def test_a_stop_cancels_an_increase_that_may_rest_without_an_answer(bench):
+    record, order = resting("cqx-1", "increase", Side.BUY)
+    desk = await bench.start()
+    bench.journal.record_order(record)
+    bench.venue._accept(order)
+    lost = OrderStanding(record, OrderState.OUTCOME_UNKNOWN, 0, "", 1)
+    desk._engine.on_order(lost, desk._now())
+    await bench.end(OnStop.CANCEL_INCREASES)
+    assert bench.venue.canceled == ["cqx-1"]
 
 
 async def test_foreign_orders_and_positions_are_reported_and_left_alone(bench):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from live.rig3 import INSTRUMENTS, VENUES, three_venues
-from processes import wait_for
+from live.rig3 import INSTRUMENTS, SYMBOLS, VENUES, three_venues
+from processes import end, wait_for
 
 
 def near(value: float, wanted: float) -> bool:
@@ -108,3 +108,26 @@ def test_three_slow_venues_take_no_longer_than_the_slowest_alone(tmp_path):
         together = rig.answered_ms(VENUES, 0.3)
         assert together <= 2 * max(alone), (together, alone)
         assert together < sum(alone)
+
+
+def resting(rig, venue: str) -> list[dict]:
+    found = rig.simulator.admin(f"/account?venue={venue}")["open_orders"]
+    return [o for o in found if o["symbol"] == SYMBOLS[venue]]
+
+
+@pytest.mark.slow
+def test_a_stop_cancels_or_leaves_what_rests_as_the_setting_says(tmp_path):
+    extra = "[execution.working]\nseconds = 600\nrequotes_max = 40\n"
+    with three_venues(tmp_path, extra=extra, style="post_only") as rig:
+        settings = rig.config.read_text()
+        rig.simulator.admin("/tape", {"paused": True})
+        for on_stop, is_left in (("leave", True), ("cancel_increases", False)):
+            line = f'[execution]\non_stop = "{on_stop}"\n'
+            rig.config.write_text(settings.replace("[execution]\n", line))
+            process = rig.start()
+            rig.wait_reconciled(process, times=3 if on_stop == "leave" else 6)
+            rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+            wait_for(lambda: all(resting(rig, v) for v in VENUES), 20, 0.2)
+            assert end(process) == 0
+            assert all(bool(resting(rig, v)) is is_left for v in VENUES), rig.log()
+        assert all(rig.held(venue) == 0 for venue in VENUES)

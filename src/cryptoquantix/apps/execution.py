@@ -23,7 +23,7 @@ from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId, InstrumentKind, Venue
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.desk import Desk
-from cryptoquantix.live.events import EngineSettings, Subscription
+from cryptoquantix.live.events import EngineSettings, OnStop, Subscription
 from cryptoquantix.live.execution import Execution
 from cryptoquantix.live.execution_reporter import ExecutionReporter
 from cryptoquantix.live.target_watch import TargetWatch
@@ -40,7 +40,7 @@ _TIDY_SECONDS: Final = 20.0
 
 def run(config: Path | None = None) -> None:
     """
-    Trade until stopped; resting increases are canceled then, positions stay.
+    Trade until stopped; positions stay, resting orders as ``execution.on_stop`` says.
 
     Raises
     ------
@@ -87,7 +87,7 @@ async def _serve(
         for venue in sorted({s.instrument.venue for s in subscriptions})
     }
     desks = _desks(settings, subscriptions, journal, permits, ports, clock)
-    execution = Execution(desks, permits)
+    execution = Execution(desks, permits, OnStop(settings.execution.on_stop))
     keys = {target_key(s.strategy, s.instrument) for s in subscriptions}
     watch = TargetWatch(settings.nats.url, keys, execution.on_target)
     reporter = ExecutionReporter(settings.nats.url, execution, permits, clock)

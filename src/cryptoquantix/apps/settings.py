@@ -219,7 +219,7 @@ class ExecutionSettings(_Section):
     its ``weight``; ``no_trade_band`` is the fraction of allotted equity below which a
     difference between wanted and held is left alone. ``leverage_max``, ``net_max`` and
     ``instrument_max`` bound a venue's gross, net and single exposure, as multiples of
-    its equity.
+    its equity. ``on_stop`` is what becomes of resting orders when execution is stopped.
     """
 
     account: str = "main"
@@ -230,6 +230,7 @@ class ExecutionSettings(_Section):
     price_collar_fraction: Fraction = Decimal("0.05")
     net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     instrument_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    on_stop: Literal["cancel_increases", "cancel", "leave"] = "cancel_increases"
     working: WorkingSettings = WorkingSettings()
 
 
@@ -368,6 +369,11 @@ class Settings(BaseSettings):
     def log_directory(self) -> Path:
         """One log file a process."""
         return self.directory / "logs"
+
+    @property
+    def snapshot_directory(self) -> Path:
+        """States of strategies, bar by bar."""
+        return self.directory / "snapshots"
 
     @property
     def kernel_cache(self) -> Path:

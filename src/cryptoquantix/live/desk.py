@@ -9,7 +9,9 @@ in order, or with the first error that no later try can mend.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -27,13 +29,15 @@ from cryptoquantix.live.events import (
     CancelOrder,
     EngineSettings,
     Followed,
+    Held,
     Notice,
     Now,
+    OnStop,
     PermitSource,
     Wanted,
 )
 from cryptoquantix.live.readings import Readings
-from cryptoquantix.live.sender import Sender
+from cryptoquantix.live.sender import Sender, describe
 from cryptoquantix.venues.port import VenuePort
 
 _LOG = logging.getLogger(__name__)
@@ -43,6 +47,10 @@ _FUNDING_NS: Final = 600 * NS_PER_SECOND
 _DEAD_MAN_SECONDS: Final = 10.0
 # The venue's bound on an answer, and a little.
 _FINISH_SECONDS: Final = 4.0
+_CANCEL_SECONDS: Final = 4.0
+_CANCELS_MAX: Final = 8
+_CANCEL_AGAIN_SECONDS: Final = 0.5
+_RELEASE_SECONDS: Final = 2.0
 
 
 class Desk:
@@ -113,6 +121,20 @@ class Desk:
             replace(one, is_idle=one.is_idle and not busy) for one in engine.followed()
         ]
 
+    def held(self) -> list[Held]:
+        """Return what is held here, and what is traded; none while not trading."""
+        engine = self._engine
+        if engine is None or engine.account is None:
+            return []
+        known = self._port.instruments()
+        positions = {p.instrument: p for p in engine.account.positions if p.size_lots}
+        works = [s.record.order().instrument for s in engine.unfinished]
+        return [
+            Held(known[id_], positions.get(id_), works.count(id_), id_ in engine.traded)
+            for id_ in sorted({*engine.traded, *positions})
+            if id_ in known
+        ]
+
     def read_soon(self) -> None:
         """Read marks and account at once, whatever was read when."""
         self._readings.read_soon()
@@ -149,28 +171,55 @@ class Desk:
             group.create_task(self._readings.read_for_ever(engine, books))
             group.create_task(self._tend_for_ever(engine, books))
 
-    async def stop(self, *, cancel_increases: bool) -> None:
+    async def stop(self, on_stop: OnStop | None) -> None:
         """
         Let orders under way be answered, within a bound, and plan nothing more.
 
         Parameters
         ----------
-        cancel_increases : bool
-            Cancel resting increases too (reductions are left to do their work).
+        on_stop : OnStop or None
+            What becomes of resting orders, and of those that may rest because their
+            answer never came. None after a halt: they are the daemon's then, and so is
+            the venue's switch.
         """
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.is_reconciled = False
         await self._errands.finish(_FINISH_SECONDS)
-        if engine is None or not cancel_increases:
+        if engine is None or on_stop is None:
             return
-        resting = [
-            CancelOrder(s.record.order().instrument, s.record.client_order_id)
-            for s in engine.unfinished
-            if s.record.is_increase and s.state is OrderState.WORKING
-        ]
-        async with asyncio.timeout(_FINISH_SECONDS):
-            await asyncio.gather(*(self._errands.cancel(one) for one in resting))
+        resting = [s for s in engine.unfinished if s.record.price_ticks is not None]
+        is_left = all(
+            await asyncio.gather(
+                *(self._cancel_at_end(s) for s in resting if _is_to_go(s, on_stop))
+            )
+        )
+        left = [s for s in resting if not _is_to_go(s, on_stop)]
+        if left and is_left:
+            await self._release_dead_man(left)
+
+    async def _cancel_at_end(self, standing: OrderStanding) -> bool:
+        """Cancel an order that nobody will look after; return whether it was."""
+        record = standing.record
+        effect = CancelOrder(record.order().instrument, record.client_order_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                for _ in range(_CANCELS_MAX):
+                    if await self._errands.cancel(effect):
+                        return True
+                    await asyncio.sleep(_CANCEL_AGAIN_SECONDS)
+        _LOG.error("it may still rest", extra=describe(record))
+        return False
+
+    async def _release_dead_man(self, left: Sequence[OrderStanding]) -> None:
+        """Let the venue's switch go: it would cancel what is left on purpose."""
+        for standing in left:
+            _LOG.info("left resting", extra=describe(standing.record))
+        try:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._port.keep_dead_man(())
+        except (TimeoutError, VenueError) as error:
+            _LOG.warning("the venue's switch may cancel what is left: %r", error)
 
     # -- inside -----------------------------------------------------------------
 
@@ -260,3 +309,10 @@ class Desk:
 async def _open(books: Bookkeeping, engine: Engine) -> None:
     for id_ in engine.traded:
         await books.open(id_)
+
+
+def _is_to_go(standing: OrderStanding, on_stop: OnStop) -> bool:
+    is_increase = standing.record.is_increase
+    return on_stop is OnStop.CANCEL or (
+        on_stop is OnStop.CANCEL_INCREASES and is_increase
+    )

@@ -68,7 +68,7 @@ class Errands:
         self._report = report
         self._settled = settled
         self._hint = hint
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._failed = asyncio.Event()
         self._error: BaseException | None = None
         self._is_over = False
@@ -121,24 +121,31 @@ class Errands:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def cancel(self, effect: CancelOrder) -> None:
-        """Cancel one order; what became of it is for the next reading to say."""
+    async def cancel(self, effect: CancelOrder) -> bool:
+        """
+        Cancel one order; return whether the venue took it, or rests it no more.
+
+        What became of it is for the next reading to say.
+        """
+        is_done = True
         try:
             await self._port.cancel(effect.instrument, effect.client_order_id)
         except OrderNotFound:
             pass  # it ended by itself; the next reading says how
         except VenueError as error:
             _LOG.warning("cancel failed: %s", error)
+            is_done = False
         self._hint()
+        return is_done
 
     # -- inside -----------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return

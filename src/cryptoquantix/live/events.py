@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from cryptoquantix.control.permit import Permit
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.account import Position
+from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.journal.records import OrderRecord
 from cryptoquantix.orders.limits import Approved, LimitSettings
 from cryptoquantix.orders.styles import AT_MARKET, Working
@@ -41,6 +43,14 @@ class EngineSettings:
     build: str
 
 
+class OnStop(StrEnum):
+    """What becomes of our resting orders when a person stops execution."""
+
+    CANCEL_INCREASES = "cancel_increases"  # reductions go on doing their work
+    CANCEL = "cancel"
+    LEAVE = "leave"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A strategy's target as it came, and what it came to in lots, decided once."""
@@ -69,6 +79,21 @@ class Followed:
     sequence: int
     held_lots: int
     is_idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    What the venue said last that is held of an instrument, and our orders there.
+
+    ``position`` is None where it holds none. ``is_traded`` is False of what no strategy
+    here trades: it is shown, not touched.
+    """
+
+    instrument: Instrument
+    position: Position | None
+    orders: int
+    is_traded: bool
 
 
 class Numbered(Protocol):

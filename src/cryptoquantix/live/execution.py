@@ -16,7 +16,7 @@ from typing import Final
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.live.desk import Desk
-from cryptoquantix.live.events import PermitSource, Wanted
+from cryptoquantix.live.events import OnStop, PermitSource, Wanted
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,13 +33,19 @@ class Execution:
         Returns a new desk per venue, for each trading loop.
     permits : PermitSource
         Whoever asks the risk daemon.
+    on_stop : OnStop
+        What becomes of resting orders when this is stopped, and not halted.
     """
 
     def __init__(
-        self, make_desks: Callable[[], Sequence[Desk]], permits: PermitSource
+        self,
+        make_desks: Callable[[], Sequence[Desk]],
+        permits: PermitSource,
+        on_stop: OnStop = OnStop.CANCEL_INCREASES,
     ) -> None:
         self._make_desks = make_desks
         self._permits = permits
+        self._on_stop = on_stop
         self._desks: Sequence[Desk] = ()
         self._targets: dict[tuple[str, InstrumentId], Wanted] = {}
         self.loops = 0
@@ -64,7 +70,7 @@ class Execution:
 
     async def run(self) -> None:
         """
-        Trade for ever; cancellation cancels resting increases, then returns.
+        Trade for ever; cancellation does with resting orders as ``on_stop`` says.
 
         Raises
         ------
@@ -107,18 +113,18 @@ class Execution:
             for task in done - {watch}:
                 task.result()
         finally:
-            await self._end([*tasks, watch], cancel_increases=not is_halt)
+            await self._end([*tasks, watch], None if is_halt else self._on_stop)
             _LOG.info("trading loop %d ended", self.loops, extra={"halted": is_halt})
 
     async def _end(
-        self, tasks: Sequence[asyncio.Task[None]], *, cancel_increases: bool
+        self, tasks: Sequence[asyncio.Task[None]], on_stop: OnStop | None
     ) -> None:
         desks, self._desks = self._desks, ()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         results = await asyncio.gather(
-            *(desk.stop(cancel_increases=cancel_increases) for desk in desks),
+            *(desk.stop(on_stop) for desk in desks),
             return_exceptions=True,
         )
         for result in results:
