@@ -19,12 +19,14 @@ from cryptoquantix.bus.messages import (
 from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Tick
-from cryptoquantix.live import strategy_service
-from cryptoquantix.live.strategy_service import (
+from cryptoquantix.live import snapshot, strategy_runner
+from cryptoquantix.live.snapshot import SnapshotStore, SnapshotWriter
+from cryptoquantix.live.strategy_runner import (
+    Snapshots,
     StrategyPlan,
     StrategyRunner,
-    StrategyService,
 )
+from cryptoquantix.live.strategy_service import StrategyService
 from cryptoquantix.live.target_publisher import TargetPublisher
 from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.stepper import Stepper
@@ -88,7 +90,7 @@ class Rig:
     async def on_status(self, message):
         self.statuses.append(self._statuses.decode(message.data))
 
-    async def start(self, warmup_bars=4 * DAY_MINUTES):
+    async def start(self, warmup_bars=4 * DAY_MINUTES, snapshots=None):
         clock = SystemClock()
         plan = StrategyPlan(
             "trend", BTC, 60, warmup_bars, lambda: Stepper("trend_breakout", PARAMS)
@@ -101,8 +103,10 @@ class Rig:
             await publisher.last(plan.key),
             Backoff(np.random.default_rng(1), seconds_min=0.01, seconds_max=0.1),
             clock,
+            snapshots,
         )
-        service = StrategyService([self.runner], publisher, self.client, clock)
+        writer = None if snapshots is None else snapshots.writer
+        service = StrategyService([self.runner], publisher, self.client, clock, writer)
         self.task = asyncio.create_task(service.run())
         await asyncio.sleep(0.05)
 
@@ -232,6 +236,121 @@ async def test_a_restart_arrives_at_the_same_targets(tmp_path):
         assert {target.warmup_from_ns for target in one.targets} == {from_ns}
 
 
+@pytest.fixture
+def snapshots(tmp_path, monkeypatch):
+    """Snapshots that are written at once; anew for every start."""
+    monkeypatch.setattr(snapshot, "_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(snapshot, "_PAUSE_SECONDS", 0.0)
+    store = SnapshotStore(tmp_path / "snapshots")
+    return lambda: Snapshots(store, SnapshotWriter(store))
+
+
+class Restarted:
+    """A service that was stopped, and trades that it missed, and their plain run."""
+
+    def __init__(self, one, snapshots):
+        self.one = one
+        self.snapshots = snapshots
+
+    async def first(self):
+        await self.one.start(snapshots=self.snapshots())
+        await self.one.trade(TICKS[CUT : CUT + 200])
+        await self.one.until_closed(self.one.last_close())
+        await self.until_kept()
+        await self.one.stop()
+        self.one.venue.kline_requests.clear()
+
+    async def until_kept(self):
+        """The newest bar's state is on disk."""
+        store, runner = self.snapshots().store, self.one.runner
+        async with asyncio.timeout(5):
+            while True:
+                found = store.read(runner._identity)
+                if found is not None and found.bar_close_ns == runner.bar_close_ns:
+                    return
+                await asyncio.sleep(0.01)
+
+    async def then(self, missed=200):
+        """Miss some trades, start again, trade on; nothing differs from a plain run."""
+        one = self.one
+        await one.trade(TICKS[CUT + 200 : CUT + 200 + missed], lost=True)
+        await one.start(snapshots=self.snapshots())
+        await one.trade(TICKS[CUT + 200 + missed : CUT + 600])
+        await one.until_closed(one.last_close())
+        stepper = Stepper("trend_breakout", PARAMS)
+        from_ns = one.targets[-1].warmup_from_ns
+        bars = [b for b in one.venue.bars("BTCUSDT")[:-1] if b.open_time_ns >= from_ns]
+        expected = {bar.close_time_ns: (stepper.step(bar), bar.close) for bar in bars}
+        check([t for t in one.targets if t.warmup_from_ns == from_ns], expected)
+        assert one.runner._stepper.save() == stepper.save(), "to the bit"
+        assert one.runner.bars == len(bars)
+        sequences = [target.sequence for target in one.targets]
+        assert sequences == list(range(1, len(sequences) + 1))
+
+    def bars_asked(self):
+        return sum(int(r["limit"]) for r in self.one.venue.kline_requests)
+
+
+@pytest.mark.parametrize("missed", [0, 1, 200])
+async def test_a_snapshot_is_gone_on_from_with_the_bars_missed_alone(
+    tmp_path, snapshots, missed
+):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        await run.then(missed)
+        assert run.bars_asked() < missed + 20
+        assert len({target.warmup_from_ns for target in one.targets}) == 1
+
+
+async def test_a_snapshot_torn_by_a_kill_costs_a_replay_and_changes_nothing(
+    tmp_path, snapshots
+):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        path = snapshots().store.path(one.runner.plan.key)
+        path.write_bytes(path.read_bytes()[:-100])
+        await run.then()
+        assert run.bars_asked() > 3 * DAY_MINUTES
+        assert len({target.warmup_from_ns for target in one.targets}) == 1
+
+
+async def test_the_past_of_another_venue_is_not_gone_on_from(tmp_path, snapshots):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        other = [tick._replace(price_ticks=tick.price_ticks + 7) for tick in TICKS]
+        one.venue.ticks["BTCUSDT"] = other[: CUT + 200]
+        one.targets.clear()
+        await one.trade(other[CUT + 200 : CUT + 300], lost=True)
+        await one.start(snapshots=snapshots())
+        await one.trade(other[CUT + 300 :])
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+        assert run.bars_asked() > 3 * DAY_MINUTES
+
+
+async def test_a_past_that_nobody_keeps_means_a_warm_up_anew(tmp_path, snapshots):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        one.targets.clear()
+        # The venue has forgotten what was before, and days went by.
+        later = [
+            tick._replace(
+                venue_time_ns=tick.venue_time_ns + 3 * DAY_MINUTES * MINUTE_NS,
+                trade_id=tick.trade_id + 10**6,
+            )
+            for tick in TICKS
+        ]
+        one.venue.ticks["BTCUSDT"] = later[:CUT]
+        await one.start(snapshots=snapshots())
+        await one.trade(later[CUT : CUT + 200])
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+
+
 async def test_a_venue_that_is_down_delays_the_targets_and_changes_none(tmp_path):
     async with rig(tmp_path, TICKS[:CUT]) as one:
         one.venue.http_status = 503
@@ -336,9 +455,9 @@ def renumbered(after_ns, trade_id):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(strategy_service, "QUIET_NS", NS_PER_SECOND // 10)
-    monkeypatch.setattr(strategy_service, "_QUIET_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(strategy_service, "_QUIET_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(strategy_runner, "QUIET_NS", NS_PER_SECOND // 10)
+    monkeypatch.setattr(strategy_runner, "_QUIET_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(strategy_runner, "_QUIET_RETRY_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -21,11 +21,13 @@ from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
-from cryptoquantix.live.strategy_service import (
+from cryptoquantix.live.snapshot import SnapshotStore, SnapshotWriter
+from cryptoquantix.live.strategy_runner import (
+    Snapshots,
     StrategyPlan,
     StrategyRunner,
-    StrategyService,
 )
+from cryptoquantix.live.strategy_service import StrategyService
 from cryptoquantix.live.target_publisher import TargetPublisher
 from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.registry import load, reads_funding
@@ -93,6 +95,8 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
         client = await connect(settings.nats.url, "strategy")
         stack.push_async_callback(client.close)
         publisher = TargetPublisher(await _bucket(client))
+        store = SnapshotStore(settings.snapshot_directory)
+        snapshots = Snapshots(store, SnapshotWriter(store))
         venues = {plan.instrument.venue for plan in plans}
         rests = {
             venue: await stack.enter_async_context(
@@ -113,10 +117,12 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
                 await publisher.last(plan.key),
                 Backoff(random, seconds_min=0.05, seconds_max=5.0),
                 clock,
+                snapshots,
             )
             for plan in plans
         ]
-        await StrategyService(runners, publisher, client, clock).run()
+        service = StrategyService(runners, publisher, client, clock, snapshots.writer)
+        await service.run()
 
 
 async def _bucket(client: Client) -> KeyValue:

@@ -48,6 +48,8 @@ class BarSeam:
     """
     Live bars of one instrument, seamlessly after fetched ones.
 
+    ``close_ns`` given at the start is where bars that are known already end.
+
     Attributes
     ----------
     close_ns : int or None
@@ -57,9 +59,14 @@ class BarSeam:
         because their bar was closed.
     """
 
-    def __init__(self, interval_ns: int, ticks_kept_max: int = TICKS_KEPT_MAX) -> None:
+    def __init__(
+        self,
+        interval_ns: int,
+        ticks_kept_max: int = TICKS_KEPT_MAX,
+        close_ns: int | None = None,
+    ) -> None:
         self.state = SeamState.WAITING
-        self.close_ns: int | None = None
+        self.close_ns = close_ns
         self.gaps = 0
         self.duplicates = 0
         self.ticks = 0
@@ -130,6 +137,11 @@ class BarSeam:
             and span.from_ns == wanted.from_ns
             and span.until_ns <= wanted.until_ns
         )
+
+    def start_over(self) -> None:
+        """Want everything before the prints again: what was taken is of no use."""
+        assert self.state is not SeamState.LIVE, "only while bars are being fetched"
+        self.close_ns = None
 
     def complete(self, span: Span) -> list[Bar]:
         """

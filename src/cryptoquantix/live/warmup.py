@@ -13,8 +13,9 @@ import logging
 
 import polars as pl
 
+from cryptoquantix.bars.rule import HOLE_NS
 from cryptoquantix.core.clock import NS_PER_SECOND
-from cryptoquantix.core.errors import DataError, VenueUnavailable
+from cryptoquantix.core.errors import DataError, GapError, VenueUnavailable
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Bar
 from cryptoquantix.data.catalog import Catalog
@@ -53,6 +54,11 @@ class History:
         self._bar_seconds = bar_seconds
         self._interval_ns = bar_seconds * NS_PER_SECOND
 
+    @property
+    def source(self) -> str:
+        """Where the bars come from: another source has other bars."""
+        return self._rest.base_url
+
     async def fetch(self, span: Span, start_ns: int) -> list[Bar]:
         """
         Return the bars of ``span``, from ``start_ns`` on where it is open-ended.
@@ -66,25 +72,49 @@ class History:
             If the venue's answer does not reach far enough yet, or none came.
         VenueError
             If the venue refused.
+        GapError
+            If neither venue nor catalog has what follows ``span.from_ns``.
         """
-        # One bar more: what follows it may be flat, at its close.
-        from_ns = start_ns if span.from_ns is None else span.from_ns - self._interval_ns
+        if span.from_ns is None:
+            return (await self._run_up_to(span.until_ns, start_ns))[:-1]
+        # One bar more: what follows it may be flat, at its close. Where a venue leaves
+        # flat bars out, that one may be missing too: then as far back as a hole.
+        for more_ns in (self._interval_ns, HOLE_NS + self._interval_ns):
+            bars = await self._run_up_to(span.until_ns, span.from_ns - more_ns)
+            if bars[0].open_time_ns <= span.from_ns:
+                return [bar for bar in bars[:-1] if bar.open_time_ns >= span.from_ns]
+        msg = f"{self._instrument}: bars from {span.from_ns} on are not to be had"
+        raise GapError(msg)
+
+    async def bar_closing(self, close_ns: int) -> Bar | None:
+        """
+        Return the venue's bar that closed at ``close_ns``, None where it has none.
+
+        Raises
+        ------
+        VenueError
+            If the venue cannot be asked.
+        """
+        span_ns = close_ns - self._interval_ns, close_ns
+        symbol = self._instrument.symbol
+        bars = await self._rest.bars(symbol, self._bar_seconds, *span_ns)
+        return bars[-1] if bars and bars[-1].close_time_ns == close_ns else None
+
+    async def _run_up_to(self, until_ns: int, start_ns: int) -> list[Bar]:
+        """Return bars without a hole up to the one that opens at ``until_ns``."""
         bars = await self._rest.bars(
             self._instrument.symbol,
             self._bar_seconds,
-            from_ns,
-            span.until_ns + self._interval_ns,
+            start_ns,
+            until_ns + self._interval_ns,
         )
-        if not bars or bars[-1].open_time_ns != span.until_ns:
+        if not bars or bars[-1].open_time_ns != until_ns:
             reach = bars[-1].close_time_ns if bars else None
-            msg = f"{self._instrument}: bars reach {reach}, not yet {span.until_ns}"
+            msg = f"{self._instrument}: bars reach {reach}, not yet {until_ns}"
             raise VenueUnavailable(msg, venue=self._instrument.venue.value)
-        if span.from_ns is not None:
-            filled = fill_flat(bars, self._interval_ns)[:-1]
-            return [bar for bar in filled if bar.open_time_ns >= span.from_ns]
         if bars[0].open_time_ns > start_ns:
             bars = await self._older(start_ns, bars[0].open_time_ns) + bars
-        return _newest_run(fill_flat(bars, self._interval_ns))[:-1]
+        return _newest_run(fill_flat(bars, self._interval_ns))
 
     async def newest_trade_id(self) -> int:
         """

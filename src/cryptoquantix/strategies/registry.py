@@ -20,7 +20,9 @@ _PARTS = ("Params", "State", "start", "step", "parse_params", "warmup_bars")
 _FUNDING = "funding_rate"
 # What every strategy imports, and where the bar itself is defined.
 _ALL_READ = ("cryptoquantix.core", "cryptoquantix.kernel")
-_NOT_STRATEGIES = {"contract", "registry", "stepper", "step_driver", "windows"}
+_NOT_STRATEGIES = {
+    *("contract", "registry", "state_codec", "stepper", "step_driver", "windows"),
+}
 
 
 def names() -> tuple[str, ...]:

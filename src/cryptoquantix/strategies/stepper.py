@@ -7,13 +7,14 @@ It calls the same compiled step as the research matrix; it decides nothing itsel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from cryptoquantix.core.errors import DisorderError
+from cryptoquantix.core.errors import DisorderError, StateCorrupt
 from cryptoquantix.core.market import Bar
 from cryptoquantix.kernel import load_driver
-from cryptoquantix.strategies import registry
+from cryptoquantix.strategies import registry, state_codec
 
 DRIVER_TEMPLATE = "cryptoquantix.strategies.step_driver"
 STRATEGY_IMPORT = "from cryptoquantix.strategies import trend_breakout as strategy"
@@ -38,6 +39,11 @@ class Stepper:
     ------
     SettingsError
         If the strategy or a parameter is unknown or wrong.
+
+    Attributes
+    ----------
+    code : str
+        Names the compiled code: other code has another name.
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class Stepper:
         self.strategy = registry.load(name)
         values = params if isinstance(params, Mapping) else _as_mapping(params)
         self.params = self.strategy.parse_params(values)
-        self._advance = _compiled(self.strategy.module, cache_directory)
+        self.code, self._advance = _compiled(self.strategy.module, cache_directory)
         self._state: Any = self.strategy.start(self.params)
         self._close_time_ns = 0
         self.bars = 0
@@ -85,15 +91,63 @@ class Stepper:
         self.bars += 1
         return float(target)
 
+    @cached_property
+    def layout(self) -> str:
+        """
+        What the bytes of :meth:`save` mean (:mod:`.state_codec`).
+
+        Raises
+        ------
+        StateCorrupt
+            If the strategy's state holds what cannot be kept.
+        """
+        return state_codec.layout(self.strategy.start(self.params))
+
+    def save(self) -> bytes:
+        """
+        Return the state as it stands, to the bit.
+
+        Raises
+        ------
+        StateCorrupt
+            If it is no longer laid out as the state that it started as.
+        """
+        found, wanted = state_codec.layout(self._state), self.layout
+        if found != wanted:
+            msg = f"the state became {found}, was {wanted}"
+            raise StateCorrupt(msg)
+        return state_codec.encode(self._state)
+
+    def load(self, data: bytes, close_time_ns: int, bars: int) -> None:
+        """
+        Go on from the state whose bytes ``data`` is.
+
+        Parameters
+        ----------
+        data : bytes
+            What :meth:`save` gave, of the same code and parameters.
+        close_time_ns, bars : int
+            Where the last bar closed that is in it, and how many there were.
+
+        Raises
+        ------
+        StateCorrupt
+            If ``data`` is no such state; the present one is kept.
+        """
+        start = self.strategy.start(self.params)
+        self._state = state_codec.decode(data, start)
+        self._close_time_ns = close_time_ns
+        self.bars = bars
+
     def warmup_bars(self, bar_seconds: int) -> int:
         """Return how many bars must pass before targets count."""
         return self.strategy.warmup_bars(self.params, bar_seconds)
 
 
-def _compiled(module: str, cache_directory: Path | None) -> Advance:
+def _compiled(module: str, cache_directory: Path | None) -> tuple[str, Advance]:
     line = f"import {module} as strategy"
     driver = load_driver(DRIVER_TEMPLATE, (STRATEGY_IMPORT, line), cache_directory)
-    return cast("Advance", driver.advance)
+    return driver.__name__, cast("Advance", driver.advance)
 
 
 def _as_mapping(params: tuple[Any, ...]) -> dict[str, object]:

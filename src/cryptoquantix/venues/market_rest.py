@@ -40,7 +40,7 @@ class MarketRest:
     ) -> None:
         self.venue = venue
         self._dialect = REST[venue]
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._clock = clock
         self._budget = self._dialect.weight_burst
         self._budget_monotonic_ns = clock.monotonic_ns()
@@ -188,7 +188,7 @@ class MarketRest:
         path = request.path
         await self._pace(request.weight)
         self._heed_limit(path)
-        url = self._base_url + path
+        url = self.base_url + path
         try:
             async with self._session.get(url, params=request.query) as answer:
                 body = await answer.content.read(_ANSWER_BYTES_MAX)
@@ -200,7 +200,7 @@ class MarketRest:
                 raise self._refusal(path, answer.status, body, after)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             text = str(error) or type(error).__name__
-            msg = f"cannot reach {self.venue.value} at {self._base_url}: {text}"
+            msg = f"cannot reach {self.venue.value} at {self.base_url}: {text}"
             raise VenueUnavailable(msg, venue=self.venue.value, request=path) from None
 
     def _refusal(self, path: str, status: int, body: bytes, after: str) -> VenueError:
