@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from cryptoquantix.bus.connection import connect
 from cryptoquantix.bus.messages import ExecutionStatus, MessageDecoder
 from cryptoquantix.bus.subjects import EXECUTION_ASK, EXECUTION_STATUS, READ_FIRST
+from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
+from cryptoquantix.core.account import Position
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.instrument import Venue
-from cryptoquantix.live.events import Followed, SendOrder
+from cryptoquantix.live.events import Followed, Held, SendOrder
 from cryptoquantix.live.execution_reporter import ExecutionReporter
-from live.fake_venue import BTC
+from live.fake_venue import BTC, instrument
 from live.test_engine import World
 from processes import start_nats
 
@@ -75,9 +78,20 @@ def test_a_change_within_the_band_is_followed_by_doing_nothing(world):
 class _Desk:
     venue = Venue.BINANCE
     read_ns = 7
+    is_unreachable = False
 
     def __init__(self):
         self.reads = 0
+
+    def held(self):
+        short = Position(
+            BTC, -5, Decimal("64000.1"), Decimal("63990.5"), Decimal("0.0048")
+        )
+        coin = replace(instrument(BTC), is_inverse=True, settlement="BTC")
+        return [
+            Held(instrument(BTC), short, 1, is_traded=True),
+            Held(coin, None, 0, is_traded=False),
+        ]
 
     def followed(self):
         return [Followed("trend", BTC, 60, 3, -5, is_idle=True)]
@@ -94,6 +108,35 @@ class _Execution:
 class _Permits:
     def current(self):
         return None
+
+
+class _Granted:
+    def __init__(self, age_ns):
+        answer = PermitAnswer("n", PermitMode.TRADE, "me", "b", 1)
+        self.permit = Permit(answer, SystemClock().monotonic_ns() - age_ns)
+
+    def current(self):
+        return self.permit
+
+
+def test_what_is_held_and_how_old_the_permit_is_are_told():
+    age_ns = 2_000_000_000
+    clock = SystemClock()
+    reporter = ExecutionReporter("", _Execution(), _Granted(age_ns), clock)
+    told = reporter.status()
+    assert told.permit == "trade"
+    assert age_ns <= told.permit_age_ns < age_ns + 10**9
+    assert told.unreachable == []
+    short, nothing = told.positions
+    lot = instrument(BTC).lot_size
+    assert Decimal(short.size) == -5 * lot
+    assert (short.unit, short.currency, short.orders) == ("BTC", "USDT", 1)
+    assert (short.entry_price, short.pnl_unrealized) == ("64000.1", "0.0048")
+    assert (nothing.unit, nothing.currency) == ("USDT", "BTC")
+    assert (Decimal(nothing.size), nothing.entry_price) == (0, "")
+    assert not nothing.is_traded
+    untold = ExecutionReporter("", _Execution(), _Permits(), clock).status()
+    assert untold.permit_age_ns == -1
 
 
 async def test_who_asks_is_told_and_may_have_the_account_read(tmp_path):

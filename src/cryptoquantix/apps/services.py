@@ -43,9 +43,10 @@ _READY_WORDS: Final = {
 }
 # How long each may take to end, where it has more to do than to close connections:
 # execution has orders under way answered and resting ones canceled (4 s each at
-# most), the recorder puts its open segment into the catalog.
+# most) and lets the venue's switch go, the recorder puts its open segment into the
+# catalog.
 _STOP_SECONDS: Final = 3.0
-_STOP_SECONDS_OF: Final = {EXECUTION: 12.0, RECORDER: 15.0, STRATEGY: 5.0, RISK: 5.0}
+_STOP_SECONDS_OF: Final = {EXECUTION: 15.0, RECORDER: 15.0, STRATEGY: 5.0, RISK: 5.0}
 
 type Probe = Callable[[], Awaitable[bool]]
 

@@ -248,13 +248,36 @@ class FollowedTarget(msgspec.Struct, array_like=True):
     is_idle: bool
 
 
+class HeldPosition(msgspec.Struct, array_like=True):
+    """
+    What an account holds of an instrument, as it was read last.
+
+    ``size`` is signed decimal text in ``unit`` (a coin; dollars of an inverse one),
+    prices are in the quote coin, ``pnl_unrealized`` in ``currency``: empty where
+    nothing is held. ``orders`` counts our own unfinished ones. ``is_traded`` is False
+    of what no strategy here trades.
+    """
+
+    instrument: str
+    size: str
+    unit: str
+    entry_price: str
+    mark_price: str
+    pnl_unrealized: str
+    currency: str
+    orders: int
+    is_traded: bool
+
+
 class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
     """
     What execution says of itself once a second, and when it is asked.
 
     ``permit`` is the mode of the newest answer of the daemon, empty without one.
     ``read_ns`` is, by venue, the wall time at which the newest reading of the account
-    was asked for (0: none yet in this trading loop).
+    was asked for (0: none yet in this trading loop). ``permit_age_ns`` is the time
+    since that answer's request was sent, -1 without one: a permission lives five
+    seconds of it. ``unreachable`` are the venues that do not answer.
     """
 
     time_ns: int
@@ -262,6 +285,9 @@ class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
     permit: str
     read_ns: dict[str, int]
     targets: list[FollowedTarget]
+    permit_age_ns: int = -1
+    unreachable: list[str] = []
+    positions: list[HeldPosition] = []
 
 
 Message = (

@@ -17,11 +17,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from cryptoquantix.bus.connection import connect
-from cryptoquantix.bus.messages import ExecutionStatus, FollowedTarget, encode
+from cryptoquantix.bus.messages import (
+    ExecutionStatus,
+    FollowedTarget,
+    HeldPosition,
+    encode,
+)
 from cryptoquantix.bus.subjects import EXECUTION_ASK, EXECUTION_STATUS, READ_FIRST
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import NS_PER_MS, Clock
-from cryptoquantix.live.events import PermitSource
+from cryptoquantix.live.events import Held, PermitSource
 from cryptoquantix.live.execution import Execution
 
 STATUS_SECONDS: Final = 1.0
@@ -57,6 +62,7 @@ class ExecutionReporter:
         """Return how far every target has been followed."""
         permit = self._permits.current()
         desks = self._execution.desks
+        now_ns = self._clock.monotonic_ns()
         return ExecutionStatus(
             time_ns=self._clock.time_ns(),
             build=build_stamp(),
@@ -74,6 +80,11 @@ class ExecutionReporter:
                 for desk in desks
                 for one in desk.followed()
             ],
+            permit_age_ns=-1
+            if permit is None
+            else now_ns - permit.requested_monotonic_ns,
+            unreachable=[desk.venue.value for desk in desks if desk.is_unreachable],
+            positions=[_position(one) for desk in desks for one in desk.held()],
         )
 
     async def _answer(self, message: Msg) -> None:
@@ -87,6 +98,22 @@ class ExecutionReporter:
                 await message.respond(encode(self.status()))
             except nats.errors.Error as error:
                 _LOG.debug("status not told", extra={"error": str(error)})
+
+
+def _position(held: Held) -> HeldPosition:
+    instrument, position = held.instrument, held.position
+    lots = 0 if position is None else position.size_lots
+    return HeldPosition(
+        instrument=str(instrument.id),
+        size=f"{lots * instrument.lot_size:f}",
+        unit=instrument.quote if instrument.is_inverse else instrument.base,
+        entry_price="" if position is None else f"{position.entry_price:f}",
+        mark_price="" if position is None else f"{position.mark_price:f}",
+        pnl_unrealized="" if position is None else f"{position.pnl_unrealized:f}",
+        currency=instrument.settlement,
+        orders=held.orders,
+        is_traded=held.is_traded,
+    )
 
 
 async def _publish(client: Client, subject: str, data: bytes) -> None:
