@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from cryptoquantix.bus.connection import connect, targets_bucket
 from cryptoquantix.core.errors import SettingsError
@@ -70,3 +71,22 @@ async def test_waiting_for_a_server_ends_when_canceled():
 async def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(SettingsError, match=r"nats\.url must be"):
         await connect(url, "test")
+
+
+async def _publish_and_close_without_a_server(server):
+    client = await connect(server.url, "test")
+    await client.flush()
+    end(server.process)
+    while client.is_connected:  # noqa: ASYNC110 - the client offers no event
+        await asyncio.sleep(0.02)
+    await client.publish("ticks.binance.X", b"never leaves")
+    await client.close()
+    assert client.is_closed
+
+
+def test_a_client_can_be_closed_while_its_server_is_gone(tmp_path):
+    """On uvloop, as services run: a stop of everything ends the bus first, perhaps."""
+    with start_nats(tmp_path) as server:
+        uvloop.run(
+            asyncio.wait_for(_publish_and_close_without_a_server(server), 15),
+        )
