@@ -472,6 +472,21 @@ async def test_sight_regained_is_armed_again_with_the_old_peak(armed):
     assert status(armed.daemon, alarms_undelivered=0).drawdown == "0.01000000"
 
 
+async def test_a_peak_outlasts_days_of_blindness_and_every_kill_in_them(armed):
+    armed.venue.always["reading"] = down()
+    for _ in range(3):
+        await armed.second(2)
+        armed.clock.advance(20 * 3_600 * NS_PER_SECOND)
+        await armed.second(2)
+        await armed.restart()
+        assert armed.daemon.state is RiskState.BLIND
+    armed.venue.always = {}
+    armed.venue.mark("A", 60)
+    await armed.second(2)
+    await armed.until(RiskState.HALTED)
+    assert armed.daemon.latch.trip.cause == "drawdown"
+
+
 async def test_after_a_restart_nothing_increases_before_the_first_reading(armed):
     await armed.restart()
     assert armed.daemon.state is RiskState.BLIND

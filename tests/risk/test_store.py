@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from cryptoquantix.control.status import RiskState
+from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_SECOND
 from cryptoquantix.core.errors import SettingsError, StateCorrupt
 from cryptoquantix.risk.samples import SAMPLES_KEPT_NS, SampleRow
 from cryptoquantix.risk.state import Latch
@@ -274,6 +275,30 @@ def test_samples_are_kept_26_hours(path):
     sample(store, 1, "1")
     sample(store, 2 + SAMPLES_KEPT_NS, "2")
     assert [s.equity for s in store.samples(0, 10)] == ["2"]
+    store.close()
+
+
+def test_the_peak_outlasts_any_time_without_a_complete_reading(path):
+    store = armed(path)
+    sample(store, NS_PER_SECOND, "100")
+    sample(store, 2 * NS_PER_SECOND, "90")
+    for day in range(1, 4):
+        for seconds in (0, 1, 400, 401):  # what is read in part makes blocks too
+            time_ns = day * NS_PER_DAY + seconds * NS_PER_SECOND
+            store.add_sample(SampleRow(time_ns, is_complete=False), "{}", "x")
+        store.close()
+        store = opened(path)
+    assert [value for _, value in store.values(0, 0)] == [100, 90]
+    # once there is sight again, it ages as ever
+    for seconds in range(2):
+        time_ns = 5 * NS_PER_DAY + seconds * NS_PER_SECOND
+        number = Decimal(80 - seconds)
+        store.add_sample(SampleRow(time_ns, True, number, number), "{}", "x")
+    later_ns = 5 * NS_PER_DAY + 400 * NS_PER_SECOND
+    store.add_sample(SampleRow(later_ns, is_complete=False), "{}", "x")
+    store.close()
+    store = opened(path)
+    assert [value for _, value in store.values(0, 0)] == [80, 79]
     store.close()
 
 

@@ -2,7 +2,7 @@
 How far a start may trust what it has checked before; it checks nothing itself.
 
 Written with each finished block of readings: the end of the audit chain, and the few
-samples of the last 26 hours that can still be the peak.
+samples of the 26 hours before the newest complete one that can still be the peak.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class SampleRow:
 
 
 def put(connection: sqlite3.Connection, number: int, row: SampleRow) -> None:
-    """Write one second and forget what is older than 26 hours before it."""
+    """Write one second."""
     texts = [
         None if value is None else f"{value:f}"
         for value in (row.value, row.equity, row.high_water_mark, row.drawdown)
@@ -48,8 +48,21 @@ def put(connection: sqlite3.Connection, number: int, row: SampleRow) -> None:
         "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (*fields, _checksum(fields)),
     )
+
+
+def forget(
+    connection: sqlite3.Connection, *, before_ns: int, after: int, since_ns: int
+) -> None:
+    """
+    Delete samples older than ``before_ns``.
+
+    Complete ones stay that are numbered above ``after`` and not older than
+    ``since_ns``: one of them may be a peak that nothing else remembers.
+    """
     connection.execute(
-        "DELETE FROM samples WHERE time_ns < ?", (row.time_ns - SAMPLES_KEPT_NS,)
+        "DELETE FROM samples WHERE time_ns < ? "
+        "AND NOT (complete = 1 AND sequence > ? AND time_ns >= ?)",
+        (before_ns, after, since_ns),
     )
 
 

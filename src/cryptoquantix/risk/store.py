@@ -32,7 +32,8 @@ from cryptoquantix.risk.opening import (
     set_aside,
 )
 from cryptoquantix.risk.readings import Block, ReadingsLog
-from cryptoquantix.risk.samples import SAMPLES_KEPT_NS, SampleRow
+from cryptoquantix.risk.sample_log import SampleLog
+from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch, digest, locked
 
 ALARMS_LISTED_MAX: Final = 100
@@ -64,6 +65,7 @@ class RiskStore:
         self._latch = latch
         self._sequence = newest_sequence(connection)
         self._audit_digest = audit.newest_digest(connection)
+        self._samples = SampleLog(connection)
         self.readings = readings
         self.is_volatile = lock is None
         self.is_ignorant = False
@@ -209,6 +211,7 @@ class RiskStore:
             self._put_second(number, row, book)
             chained = self._put_latch(number, latch, row.time_ns, cause)
         self._latch, self._audit_digest = latch, chained
+        self._samples.committed(row)
         self._keep_around(row.time_ns)
         return latch
 
@@ -247,6 +250,7 @@ class RiskStore:
         """Write one second, with the book as it stands after it, and its readings."""
         with self._transaction() as number:
             self._put_second(number, row, book)
+        self._samples.committed(row)
         if readings and self.readings is not None:
             self._add_readings(self.readings, row.time_ns, readings)
 
@@ -257,31 +261,13 @@ class RiskStore:
             with self._transaction() as number:
                 entry: dict[str, object] = asdict(finished)
                 chained = self._append(number, time_ns, BLOCK_KIND, entry)
-                self._checkpoint(number, chained, time_ns)
+                self._samples.checkpoint(number, chained, time_ns)
             self._audit_digest = chained
             log.begin_next(time_ns)
         log.add(time_ns, text)
 
-    def _checkpoint(self, number: int, chained: str, now_ns: int) -> None:
-        """Note what is checked so far: the chain's end, and the peaks of the window."""
-        found = self._peaks()
-        since_ns = now_ns - SAMPLES_KEPT_NS
-        checkpoint = Checkpoint(
-            audit_sequence=number,
-            audit_digest=chained,
-            sample_sequence=found[-1][0] if found else 0,
-            peaks=tuple(peak for peak in found if peak[1] > since_ns),
-        )
-        checkpoint.put(self._connection, number)
-
-    def _peaks(self) -> list[samples.Peak]:
-        """Return what the window's peak can be, from the checkpoint on."""
-        checkpoint = Checkpoint.read(self._connection)
-        newer = samples.peaks(self._connection, checkpoint.sample_sequence)
-        return samples.condensed([*checkpoint.peaks, *newer])
-
     def _put_second(self, number: int, row: SampleRow, book: str) -> None:
-        samples.put(self._connection, number, row)
+        self._samples.put(number, row)
         self._connection.execute(
             "INSERT INTO book VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
             "sequence = excluded.sequence, content = excluded.content, "
@@ -295,7 +281,7 @@ class RiskStore:
 
         ``other`` is its store in memory, ``latch`` what it stands at now.
         """
-        found, book = other._peaks(), other.book()
+        found, book = other._samples.peaks(), other.book()
         floor = max(self._sequence, other.sequence) + 1
         with self._transaction(floor) as number:
             chained = self._put_latch(number, latch, now_ns, why)
@@ -324,7 +310,7 @@ class RiskStore:
         """
         return [
             (time_ns, value)
-            for number, time_ns, value in self._peaks()
+            for number, time_ns, value in self._samples.peaks()
             if time_ns > since_ns and number >= baseline
         ]
 
