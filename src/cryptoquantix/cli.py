@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -457,8 +458,10 @@ def status(config: Config = None, as_json: Json = False) -> None:
     """Show what the risk daemon knows; exit code 0 only if the guard is well."""
     from cryptoquantix.apps.operate import status as ask
 
-    is_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    value, page, is_well = ask(config, is_color=is_color)
+    is_screen = sys.stdout.isatty()
+    is_color = is_screen and not os.environ.get("NO_COLOR")
+    width = max(60, shutil.get_terminal_size().columns) if is_screen else 120
+    value, page, is_well = ask(config, is_color=is_color, width=width)
     _print(value, as_json=as_json, text=page)
     if not is_well:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cryptoquantix.alarms.progress import Health, Progress, Unseen
 from cryptoquantix.apps.alarms_view import alarms_view
-from cryptoquantix.apps.status_view import view
+from cryptoquantix.apps.status_view import Verdict, view
 from cryptoquantix.control.status import DrillResult, RiskStatus, SelfTest, VenueStatus
 from cryptoquantix.core.clock import NS_PER_SECOND
 from statuses import WELL, status
@@ -16,8 +16,8 @@ HOUR_MS = 3_600_000
 
 
 def page(found, **changes) -> str:
-    options = {"problems": (), "remarks": (), "now_ns": 0, **changes}
-    return view(found, None, **options)
+    verdict = Verdict(alarms=changes.pop("alarms", ()))
+    return view(found, None, verdict=verdict, now_ns=0, **changes)
 
 
 def line_with(text: str, word: str) -> str:
@@ -57,7 +57,7 @@ def test_a_failed_self_test_is_red_and_named() -> None:
 
 def test_what_is_unexplained_is_shown() -> None:
     assert "-1,200.00 (left out)" in page(status(unexplained="-1200.0"))
-    assert line_with(page(status()), "unexplained").split("│")[2].strip() == "0"
+    assert line_with(page(status()), "unexplained").split() == ["unexplained", "0"]
 
 
 def test_a_field_of_a_newer_daemon_is_shown_in_its_own_words() -> None:

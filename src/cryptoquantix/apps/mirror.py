@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from cryptoquantix.apps.logs import setup_logs
+from cryptoquantix.apps.mirror_progress import MirrorProgress, write_progress
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.journal.mirror import Mirror
 from cryptoquantix.journal.reader import JournalReader
@@ -17,6 +19,7 @@ from cryptoquantix.journal.reader import JournalReader
 _LOG = logging.getLogger(__name__)
 
 _RETRY_SECONDS: Final = 1.0
+_TELL_SECONDS: Final = 1.0
 
 
 def run(config: Path | None = None) -> None:
@@ -38,7 +41,22 @@ def run(config: Path | None = None) -> None:
 
 async def _serve(settings: Settings) -> None:
     reader = await _reader(settings)
-    await Mirror(reader, settings.journal.mirror.get_secret_value()).run()
+    mirror = Mirror(reader, settings.journal.mirror.get_secret_value())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(mirror.run())
+        group.create_task(_tell(mirror, settings.journal_path))
+
+
+async def _tell(mirror: Mirror, journal: Path) -> None:
+    """Keep `cqx status` informed; a full disk keeps nobody from mirroring."""
+    clock = SystemClock()
+    while True:
+        said = MirrorProgress(clock.time_ns(), mirror.reached, mirror.problem)
+        try:
+            write_progress(journal, said)
+        except OSError as error:
+            _LOG.debug("progress not written: %s", error)
+        await asyncio.sleep(_TELL_SECONDS)
 
 
 async def _reader(settings: Settings) -> JournalReader:

@@ -16,14 +16,18 @@ from cryptoquantix.alarms.keeper import read_progress
 from cryptoquantix.apps.acknowledge import FOLDER as ALARMS
 from cryptoquantix.apps.alarms_view import alarms_view
 from cryptoquantix.apps.drill_record import with_kept_drill
+from cryptoquantix.apps.heard import Heard, hear
 from cryptoquantix.apps.loopback import refuse_live
-from cryptoquantix.apps.settings import load_settings
-from cryptoquantix.apps.status_view import view
+from cryptoquantix.apps.mirror_progress import read_progress as read_mirror
+from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.apps.status_reading import trading
+from cryptoquantix.apps.status_view import WIDTH, Verdict, view
 from cryptoquantix.apps.token import risk_token
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.control.status import RiskState, RiskStatus
 from cryptoquantix.core.clock import SystemClock
-from cryptoquantix.core.errors import DaemonError, SettingsError
+from cryptoquantix.core.errors import CryptoquantixError, DaemonError, SettingsError
+from cryptoquantix.journal.reader import JournalReader
 from cryptoquantix.risk_client.operator import OperatorClient
 from cryptoquantix.risk_client.verdict import problems, remarks
 from cryptoquantix.supervisor.record import read_record
@@ -49,24 +53,31 @@ MEANING: Final = {
 
 
 def status(
-    config: Path | None, *, is_color: bool = False
+    config: Path | None, *, is_color: bool = False, width: int = WIDTH
 ) -> tuple[dict[str, Any], str, bool]:
     """
     Return the status as an object, as a page, and whether the guard is well.
 
-    An unreachable daemon is a problem like others, so that what the supervisor
-    knows is still shown.
+    Nothing of it needs another part to run: an unreachable daemon or bus is a problem
+    told, and the rest is still shown. The bus is listened to for 1.6 s at most.
     """
     settings = load_settings(config)
     found: RiskStatus | None = None
+    answer, heard = asyncio.run(_ask(settings))
     now_ns = SystemClock().time_ns()
-    try:
-        found = asyncio.run(_status(settings.risk.url, risk_token(settings)))
-    except DaemonError as error:
-        wrong, notes = [str(error)], []
+    if isinstance(answer, DaemonError):
+        wrong, notes = [str(answer)], []
     else:
-        found = with_kept_drill(found, settings, now_ns)
+        found = with_kept_drill(answer, settings, now_ns)
         wrong, notes = problems(found, build_stamp()), remarks(found)
+    traded = trading(
+        settings,
+        heard,
+        read_mirror(settings.journal_path),
+        _journal_rows(settings),
+        build=build_stamp(),
+        now_ns=now_ns,
+    )
     report = read_record(settings.directory / "up" / "services.json")
     if report is not None:
         notes += [
@@ -74,6 +85,7 @@ def status(
             for service in report.services
             if not (service.is_alive and service.condition == Condition.READY)
         ]
+    notes += traded.problems()
     alarms = alarms_view(read_progress(settings.directory / ALARMS), now_ns)
     notes += alarms.remarks
     value: dict[str, Any] = {
@@ -82,17 +94,18 @@ def status(
         "remarks": notes,
         "state": None,
         **(asdict(found) if found else {}),
+        **asdict(traded),
         "supervisor": asdict(report) if report else None,
         "alarms": alarms.value,
     }
     page = view(
         found,
         report,
-        problems=wrong,
-        remarks=notes,
-        alarms=alarms.rows,
+        traded,
+        verdict=Verdict(wrong, notes, alarms.rows),
         now_ns=now_ns,
         is_color=is_color,
+        width=width,
     )
     return value, page, not wrong
 
@@ -128,9 +141,26 @@ def order(
     return {"done": verb, "state": state.value, "who": who.strip(), "reason": reason}
 
 
-async def _status(url: str, token: str) -> RiskStatus:
+async def _ask(settings: Settings) -> tuple[RiskStatus | DaemonError, Heard]:
+    """Ask the daemon and listen to the bus, at the same time."""
+    heard = asyncio.create_task(hear(settings))
+    url, token = settings.risk.url, risk_token(settings)
     async with OperatorClient(url, token) as client:
-        return await client.status()
+        try:
+            answer: RiskStatus | DaemonError = await client.status()
+        except DaemonError as error:
+            answer = error
+    return answer, await heard
+
+
+def _journal_rows(settings: Settings) -> int | None:
+    """Return how many rows the mirror has to repeat; None where nobody can say."""
+    if not settings.journal.mirror.get_secret_value():
+        return None
+    try:
+        return JournalReader(settings.journal_path).last_change()
+    except CryptoquantixError:
+        return None
 
 
 async def _order(verb: str, url: str, token: str, who: str, reason: str) -> RiskState:  # noqa: PLR0917 - one call site

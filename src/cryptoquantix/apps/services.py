@@ -173,14 +173,13 @@ def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
         raise SettingsError(msg)
     feeds = [(f"{FEED}{venue}", ("feed", venue)) for venue in venues]
     is_mirrored = bool(settings.journal.mirror.get_secret_value())
-    strategy = [(STRATEGY, ("strategy",))] if settings.strategies else []
+    trading = [(STRATEGY, ("strategy",)), (EXECUTION, ("execution",))]
     recorder = [(RECORDER, ("recorder",))] if settings.recorder.enabled else []
     mirror = [(MIRROR, ("mirror",))] if is_mirrored else []
     return [
         *feeds,
-        *strategy,
+        *(trading if settings.strategies else ()),
         *recorder,
-        (EXECUTION, ("execution",)),
         *mirror,
         (ALARMS, ("alarms", "--json")),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -13,13 +13,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cryptoquantix.apps.status_rows import Trading
+from cryptoquantix.apps.status_tables import (
+    RED,
+    YELLOW,
+    age,
+    plain_table,
+    positions,
+    services,
+    strategies,
+)
 from cryptoquantix.control.status import RiskStatus, TripRecord, VenueStatus
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
-from cryptoquantix.supervisor.record import ServiceReport, SupervisorReport
+from cryptoquantix.supervisor.record import SupervisorReport
 
-_WIDTH: Final = 110
-_RED: Final = "bold red"
-_YELLOW: Final = "yellow"
+WIDTH: Final = 120
 # What has a row, a table or a place of its own; the rest is shown as it is named.
 _SHOWN: Final = {
     *("state", "permit_mode", "reason", "sequence", "time_ns", "equity"),
@@ -31,64 +39,95 @@ _SHOWN: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with the guard, what else to look at, and the alarms' rows."""
+
+    problems: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    alarms: Sequence[tuple[str, str]] = ()
+
+
 def view(
     status: RiskStatus | None,
     report: SupervisorReport | None,
+    trading: Trading | None = None,
     *,
-    problems: Sequence[str],
-    remarks: Sequence[str],
+    verdict: Verdict,
     now_ns: int,
-    alarms: Sequence[tuple[str, str]] = (),
     is_color: bool = False,
+    width: int = WIDTH,
 ) -> str:
-    """Return the whole page as text; with ``is_color``, what is wrong is red."""
+    """
+    Return the whole page as text of ``width`` columns.
+
+    With ``is_color``, what is wrong is red.
+    """
     stream = io.StringIO()
     console = Console(
         file=stream,
-        width=_WIDTH,
+        width=width,
         highlight=False,
         force_terminal=is_color,
         no_color=not is_color,
     )
     if status is not None:
-        console.print(_guard(status, alarms))
-        if status.venues:
-            console.print(_venues(status))
-        if status.remaining_orders or status.remaining_positions:
-            console.print(_remaining(status))
-    if report is None:
-        console.print("Services: `cqx up` has not run here.")
-    else:
-        console.print(_services(report, now_ns))
-    for sentence in problems:
-        console.print(f"PROBLEM  {sentence}", markup=False, style=_RED)
-    for sentence in remarks:
+        for table in _of_the_daemon(status, verdict.alarms, trading):
+            console.print(table)
+    console.print(services(report, trading, now_ns))
+    if trading is not None and trading.strategies:
+        console.print(strategies(trading.strategies))
+    if trading is not None and trading.positions:
+        console.print(positions(trading.positions))
+    for sentence in verdict.problems:
+        console.print(f"PROBLEM  {sentence}", markup=False, style=RED)
+    for sentence in verdict.remarks:
         console.print(f"note     {sentence}", markup=False)
-    if not problems:
+    if not verdict.problems:
         console.print("The guard is well.")
-    return stream.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
 
 
-def _guard(status: RiskStatus, alarms: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title="Risk daemon", show_header=False, title_justify="left")
+def _of_the_daemon(
+    status: RiskStatus,
+    alarms: Sequence[tuple[str, str]],
+    trading: Trading | None,
+) -> Iterator[Table]:
+    yield _guard(status, alarms, trading)
+    if status.venues:
+        yield _venues(status)
+    if status.remaining_orders or status.remaining_positions:
+        yield _remaining(status)
+
+
+def _guard(
+    status: RiskStatus,
+    alarms: Sequence[tuple[str, str]],
+    trading: Trading | None,
+) -> Table:
+    table = plain_table("Risk daemon")
+    table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in (*_guard_rows(status), *alarms, *_other_rows(status)):
-        table.add_row(name, Text(value, style=_RED if _is_bad(value) else ""))
+    rows = (*_guard_rows(status, trading), *alarms, *_other_rows(status))
+    for name, value in rows:
+        table.add_row(name, Text(value, style=RED if _is_bad(value) else ""))
     return table
 
 
-def _guard_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
+def _guard_rows(
+    status: RiskStatus, trading: Trading | None
+) -> Iterator[tuple[str, str]]:
     reason = f" - {status.reason}" if status.reason else ""
     yield "state", f"{status.state}{reason}"
-    yield "permit", f"{status.permit_mode}, held by {status.holder or 'nobody'}"
+    yield "permit", _permit(status, trading)
     yield "drawdown", f"{_or_unknown(status.drawdown)} of at most {status.limit}"
     yield "formula", status.formula
     yield "equity", _money(status.equity)
     yield "24 h high-water mark", _money(status.high_water_mark)
     yield "unexplained", _unexplained(status.unexplained)
-    yield "last complete reading", _age(status.last_complete_reading_age_ms)
-    yield "last loop", f"{_age(status.loop_age_ms)}, {_lateness(status)}"
+    yield "last complete reading", age(status.last_complete_reading_age_ms)
+    yield "last loop", f"{age(status.loop_age_ms)}, {_lateness(status)}"
     yield "book", _book(status)
     if status.trip is not None:
         yield from _trip_rows(status.trip)
@@ -97,6 +136,13 @@ def _guard_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
         yield "self-tests", _self_tests(status)
     yield "alarms undelivered", str(status.alarms_undelivered)
     yield "sequence, build", f"{status.sequence}, {status.build}"
+
+
+def _permit(status: RiskStatus, trading: Trading | None) -> str:
+    held = f"{status.permit_mode}, held by {status.holder or 'nobody'}"
+    execution = None if trading is None else trading.execution
+    expires = execution.permit.expires_ms if execution and execution.permit else None
+    return held if expires is None else f"{held}, expires in {expires} ms"
 
 
 def _other_rows(status: RiskStatus) -> Iterator[tuple[str, str]]:
@@ -118,18 +164,15 @@ def _plain(value: object) -> str:
 
 
 def _venues(status: RiskStatus) -> Table:
-    table = Table(
-        *("venue", "equity", "read", "dead-man's switch", "problem"),
-        title="Venues",
-        title_justify="left",
-    )
+    names = ("venue", "equity", "read", "dead-man's switch", "problem")
+    table = plain_table("Venues", *names)
     for venue in status.venues:
         table.add_row(
             venue.venue,
             _money(venue.equity),
-            _age(venue.reading_age_ms),
+            age(venue.reading_age_ms),
             _switch(venue),
-            Text(venue.problem, style=_RED if venue.problem else ""),
+            Text(venue.problem, style=RED if venue.problem else ""),
         )
     return table
 
@@ -140,7 +183,7 @@ def _switch(venue: VenueStatus) -> Text:
         return Text(venue.dead_man or "armed")
     is_absent = venue.dead_man_armed is False
     words = [word for word in ("ABSENT" if is_absent else "", venue.dead_man) if word]
-    return Text(": ".join(words), style=_RED if is_absent else _YELLOW)
+    return Text(": ".join(words), style=RED if is_absent else YELLOW)
 
 
 def _drill(status: RiskStatus) -> str:
@@ -149,7 +192,7 @@ def _drill(status: RiskStatus) -> str:
         return "never: `cqx drill` tries the kill switch on a simulator"
     outcome = "passed" if drill.passed else "FAILED"
     flat = "" if drill.flat_ms is None else f", flat after {drill.flat_ms:.0f} ms"
-    return f"{drill.drill} {outcome}{flat}, {_age(status.drill_age_ms)}"
+    return f"{drill.drill} {outcome}{flat}, {age(status.drill_age_ms)}"
 
 
 def _self_tests(status: RiskStatus) -> str:
@@ -192,7 +235,7 @@ def _trip_rows(trip: TripRecord) -> Iterator[tuple[str, str]]:
 
 
 def _remaining(status: RiskStatus) -> Table:
-    table = Table("venue", "symbol", "what", "size", title="Open", title_justify="left")
+    table = plain_table("Open", "venue", "symbol", "what", "size")
     for position in status.remaining_positions:
         what = "dust" if position.is_dust else f"position {position.leg}"
         table.add_row(position.venue, position.symbol, what, position.size)
@@ -200,30 +243,6 @@ def _remaining(status: RiskStatus) -> Table:
         what = f"{order.order_class} order {order.side}"
         table.add_row(order.venue, order.symbol, what, order.size)
     return table
-
-
-def _services(report: SupervisorReport, now_ns: int) -> Table:
-    is_up = "runs" if report.is_alive else "does not run"
-    table = Table(
-        *("service", "is", "pid", "restarts", "since", "note"),
-        title=f"Services: `cqx up` {is_up} (pid {report.pid})",
-        title_justify="left",
-    )
-    for service in report.services:
-        table.add_row(*_service_row(service, now_ns))
-    return table
-
-
-def _service_row(service: ServiceReport, now_ns: int) -> tuple[str, ...]:
-    condition = service.condition if service.is_alive else "not running"
-    return (
-        service.name,
-        condition,
-        str(service.pid or ""),
-        str(service.restarts),
-        _age((now_ns - service.since_ns) // NS_PER_MS),
-        service.note,
-    )
 
 
 def _book(status: RiskStatus) -> str:
@@ -236,18 +255,6 @@ def _book(status: RiskStatus) -> str:
 
 def _or_unknown(value: str | None) -> str:
     return "unknown" if value is None else value
-
-
-def _age(age_ms: int | None) -> str:
-    if age_ms is None:
-        return "never"
-    if age_ms < 10_000:
-        return f"{age_ms} ms ago"
-    seconds = age_ms // 1000
-    if seconds < 7200:
-        return f"{seconds} s ago"
-    hours = seconds // 3600
-    return f"{hours} h ago" if hours < 72 else f"{hours // 24} days ago"
 
 
 def _when(time_ns: int) -> str:

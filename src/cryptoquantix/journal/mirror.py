@@ -48,6 +48,10 @@ class Mirror:
         self._reader = reader
         self._url = url
         self._name = reader.name()
+        # For whoever asks: the last row at the server (None: not asked yet), and what
+        # keeps the next ones from it.
+        self.reached: int | None = None
+        self.problem = "the server was not reached yet"
 
     async def run(self) -> None:
         """Repeat for ever, through restarts of the server; cancellation closes."""
@@ -63,14 +67,14 @@ class Mirror:
                 msg = f"journal.mirror is no PostgreSQL address: {error}"
                 raise SettingsError(msg) from None
             except _AWAY as error:
-                failures = await _wait(failures, error)
+                failures = await self._wait(failures, error)
                 continue
             try:
                 await self._prepare(connection)
                 failures = 0
                 await self._repeat(connection)
             except _AWAY as error:
-                failures = await _wait(failures, error)
+                failures = await self._wait(failures, error)
             finally:
                 await _close(connection)
 
@@ -78,6 +82,7 @@ class Mirror:
         behind = True
         while True:
             count = await self.copy(connection)
+            self.problem = ""
             if behind and not count:
                 _LOG.info("the mirror is up to date")
             behind = count > 0
@@ -93,6 +98,7 @@ class Mirror:
             )
             found = await asyncio.to_thread(self._reader.changes, reached, _BATCH)
             if not found:
+                self.reached = reached
                 return 0
             for _, name, row in found:
                 values = _DECODER.decode(row)
@@ -102,7 +108,17 @@ class Mirror:
                 self._name,
                 found[-1][0],
             )
+        self.reached = found[-1][0]
         return len(found)
+
+    async def _wait(self, failures: int, error: Exception) -> int:
+        # asyncpg's texts hold no password; the address does.
+        why = str(error) or type(error).__name__
+        self.problem = f"the server is away: {why}"
+        if failures in {0, len(_RETRY_SECONDS)}:
+            _LOG.warning("the mirror's server is away: %s", why)
+        await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+        return failures + 1
 
     async def _prepare(self, connection: asyncpg.Connection) -> None:
         """Bring the database to this build's version and find our place in it."""
@@ -148,16 +164,6 @@ def _statement(name: str, columns: Iterable[str]) -> str:
         f'INSERT INTO "{name}" ({listed}) VALUES ({places}) '  # noqa: S608 - checked
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates}"
     )
-
-
-async def _wait(failures: int, error: Exception) -> int:
-    if failures in {0, len(_RETRY_SECONDS)}:
-        # asyncpg's texts hold no password; the address does.
-        _LOG.warning(
-            "the mirror's server is away: %s", str(error) or type(error).__name__
-        )
-    await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
-    return failures + 1
 
 
 async def _close(connection: asyncpg.Connection) -> None:

@@ -83,6 +83,11 @@ class JournalReader:
             for row in self.rows(query, after, most)
         ]
 
+    def last_change(self) -> int:
+        """Return the sequence number of the newest row written; 0: there is none."""
+        found = self.rows("SELECT max(sequence) AS last FROM changes")
+        return int(found[0]["last"] or 0)
+
     def name(self) -> str:
         """Return what tells this journal from any other."""
         return str(
