@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
+from aiohttp import WSMsgType, web
 
-from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.clock import ManualClock, SystemClock
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import Increase, Reduction, Side
+from cryptoquantix.venues import hints as hints_module
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.hints import HintStream
+from cryptoquantix.venues.hints import BybitHints, DeribitHints, HintStream
 from cryptoquantix.venues.trading import hint_dialect, trading_port
 from processes import start_simulator
 from venues.test_trading_ports import TRADED, allowed
@@ -44,7 +47,7 @@ async def test_an_order_and_a_new_session_are_hints(simulator, venue):
     hints = []
     stream = HintStream(
         venue.value,
-        hint_dialect(port, ws=line["ws"], **keys, clock=clock),
+        hint_dialect(port, ws=line["ws"], **keys),
         lambda: hints.append(clock.monotonic_ns()),
         backoff=Backoff(np.random.default_rng(1)),
         clock=clock,
@@ -79,7 +82,7 @@ async def test_an_expired_listen_key_begins_a_new_session(simulator):
     await port.open()
     stream = HintStream(
         venue.value,
-        hint_dialect(port, ws=line["ws"], **keys, clock=clock),
+        hint_dialect(port, ws=line["ws"], **keys),
         lambda: None,
         backoff=Backoff(np.random.default_rng(1)),
         clock=clock,
@@ -94,3 +97,103 @@ async def test_an_expired_listen_key_begins_a_new_session(simulator):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await port.close()
+
+
+class SlowDoor:
+    """A private stream that knows nobody before it has answered the login, late."""
+
+    def __init__(self):
+        self.heard = []
+        self.is_known = False
+
+    async def start(self):
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"ws://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self):
+        await self._runner.cleanup()
+
+    async def _serve(self, request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        jobs = set()
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                job = asyncio.create_task(self._answer(socket, message.json()))
+                jobs.add(job)
+                job.add_done_callback(jobs.discard)
+        return socket
+
+    async def _answer(self, socket, call):
+        what = call.get("op") or call["method"]
+        self.heard.append((what, self.is_known))
+        if what in {"auth", "public/auth"}:
+            await asyncio.sleep(0.1)
+            self.is_known = True
+            await socket.send_json(
+                {"success": True, "op": "auth"}
+                if what == "auth"
+                else {"id": call["id"], "result": {"access_token": "t"}}
+            )
+        elif what == "ping":
+            await socket.send_json({"op": "pong", "args": ["1"]})
+        elif self.is_known:
+            await socket.send_json({"success": True, "op": "subscribe", "id": 3})
+        elif "op" in call:
+            await socket.send_json({"success": False, "op": what})
+        else:
+            error = {"code": 13009, "message": "unauthorized"}
+            await socket.send_json({"id": call["id"], "error": error})
+
+
+@pytest.mark.parametrize("dialect", [BybitHints, DeribitHints])
+async def test_nothing_is_subscribed_to_before_the_login_is_answered(
+    dialect, monkeypatch
+):
+    monkeypatch.setattr(hints_module, "_PING_SECONDS", 0.05)
+    door, clock, hints = SlowDoor(), SystemClock(), []
+    await door.start()
+    stream = HintStream(
+        "x",
+        dialect(door.url, "key", "secret", lambda: 1_700_000_000_000),
+        lambda: hints.append(1),
+        backoff=Backoff(np.random.default_rng(1)),
+        clock=clock,
+    )
+    task = asyncio.create_task(stream.run())
+    try:
+        await until(lambda: any("subscribe" in what for what, _ in door.heard))
+        await until(lambda: len(hints) >= 3)
+        await asyncio.sleep(0.2)
+        assert all(known for what, known in door.heard if "subscribe" in what)
+        assert stream.sessions == 1
+        assert len(hints) == (3 if dialect is BybitHints else 4), "no pong is a hint"
+        is_pinged = any(what == "ping" for what, _ in door.heard)
+        assert is_pinged is (dialect is BybitHints)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await door.stop()
+
+
+@pytest.mark.parametrize("venue", [Venue.BYBIT, Venue.DERIBIT], ids=str)
+async def test_a_login_is_signed_at_the_venues_time(simulator, venue):
+    line = simulator.line["venues"][venue.value]
+    keys = {"key": line["key"], "secret": line["secret"]}
+    ahead_ns = 90 * 10**9
+    clock = ManualClock(SystemClock().time_ns() + ahead_ns)
+    port = trading_port(venue, rest=line["rest"], **keys, clock=clock)
+    try:
+        port._connect()
+        await port._read_clock()
+        session = await hint_dialect(port, ws=line["ws"], **keys).open()
+    finally:
+        await port.close()
+    login = json.loads(session.login)
+    told = login["args"][1] if "args" in login else login["params"]["timestamp"]
+    assert abs(told - SystemClock().time_ns() // 10**6) < 15_000

@@ -120,7 +120,6 @@ def _hints(
         ws=one.ws,
         key=one.key.get_secret_value(),
         secret=one.secret.get_secret_value(),
-        clock=clock,
     )
     backoff = Backoff(np.random.default_rng(clock.time_ns()))
     return HintStream(port.venue, dialect, on_hint, backoff=backoff, clock=clock)

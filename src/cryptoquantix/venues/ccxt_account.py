@@ -90,6 +90,13 @@ class CcxtAccount:
         """Return what is traded, as of ``open``."""
         return self._instruments
 
+    def venue_time_ms(self) -> int:
+        """Return the venue's clock, as far as it is known."""
+        ahead_ms = 0
+        if self._wire is not None:
+            ahead_ms = int(self._wire.options.get("timeDifference", 0))
+        return self._clock.time_ns() // NS_PER_MS - ahead_ms
+
     async def close(self) -> None:
         """Close every connection; closing twice is fine."""
         if self._wire is not None:

@@ -315,9 +315,8 @@ class CcxtDeribit(CcxtAccount):
 
     async def _refuse_withdrawals(self) -> None:
         # The signature proves the key; credentials would put the secret in a URL.
-        stamp, nonce = str(self._clock.time_ns() // NS_PER_MS), "rights"
-        stamp = str(int(stamp) - int(self._wire.options.get("timeDifference", 0)))
-        nonce = f"{nonce}{stamp}"
+        stamp = str(self.venue_time_ms())
+        nonce = f"rights{stamp}"
         text = f"{stamp}\n{nonce}\n".encode()
         signature = hmac.new(self._secret.encode(), text, hashlib.sha256).hexdigest()
         answer = await self._read(

@@ -15,7 +15,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from picows import (
     WSAutoPingStrategy,
@@ -27,7 +27,7 @@ from picows import (
     ws_connect,
 )
 
-from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import CryptoquantixError
 from cryptoquantix.venues.backoff import Backoff
 
@@ -38,36 +38,52 @@ _IDLE_SECONDS: Final = 15.0
 _PONG_SECONDS: Final = 5.0
 _STABLE_NS: Final = 5 * NS_PER_SECOND
 _FRAME_BYTES_MAX: Final = 1024 * 1024
-_LOGIN_NS: Final = 10 * NS_PER_SECOND
+_LOGIN_MS: Final = 10_000
 _KEEP_SECONDS: Final = 25 * 60.0
+_PING_SECONDS: Final = 15.0
 _HEARTBEAT_SECONDS: Final = 30
+_ALIVE_ID: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where to dial and what to say first."""
+    """
+    Where to dial, what to say first, and what to say every 15 seconds if anything.
+
+    Nothing more is said before that first word is answered: a venue may refuse to
+    subscribe whom it does not know yet.
+    """
 
     url: str
-    logins: tuple[str, ...] = ()
+    login: str = ""
+    ping: str = ""
+
+
+class Heard(NamedTuple):
+    """
+    What a message asks for: answers, another look, or an end to the session.
+
+    ``is_over`` where it says that the session is worth nothing more.
+    """
+
+    replies: tuple[str, ...] = ()
+    is_hint: bool = True
+    is_over: bool = False
 
 
 class HintDialect(Protocol):
     """How one venue's private stream is opened and kept."""
 
     async def open(self) -> Session:
-        """Return the next session's address and first messages."""
+        """Return the next session's address and first message."""
         ...
 
     async def keep(self) -> None:
         """Keep the session alive; called every 25 minutes."""
         ...
 
-    def reply(self, payload: bytes) -> str:
-        """Return what a message asks for in answer, or nothing."""
-        ...
-
-    def is_over(self, payload: bytes) -> bool:
-        """Return whether a message says that the session is worth nothing more."""
+    def hear(self, payload: bytes) -> Heard:
+        """Return what a message means."""
         ...
 
 
@@ -93,62 +109,60 @@ class BinanceHints:
         """Renew the listen key, which holds for an hour."""
         await self._keep_listen_key()
 
-    def reply(self, payload: bytes) -> str:
-        """Nothing is asked for."""
-        del payload
-        return ""
-
-    def is_over(self, payload: bytes) -> bool:
-        """Return whether the key ran out: the socket stays open and is mute."""
-        return b'"listenKeyExpired"' in payload
+    def hear(self, payload: bytes) -> Heard:
+        """Take everything for a hint; a key that ran out leaves the socket mute."""
+        return Heard(is_over=b'"listenKeyExpired"' in payload)
 
 
 class BybitHints:
     """The private topics; ``dcp.future`` counts us for the disconnection protection."""
 
-    def __init__(self, ws: str, key: str, secret: str, clock: Clock) -> None:
+    def __init__(
+        self, ws: str, key: str, secret: str, venue_time_ms: Callable[[], int]
+    ) -> None:
         self._ws = ws.rstrip("/")
         self._key = key
         self._secret = secret
-        self._clock = clock
+        self._venue_time_ms = venue_time_ms
 
     async def open(self) -> Session:
-        """Sign a login and name the topics."""
-        expires = (self._clock.time_ns() + _LOGIN_NS) // NS_PER_MS
+        """Sign a login. The venue closes what has been silent for ten minutes."""
+        expires = self._venue_time_ms() + _LOGIN_MS
         signature = _sign(self._secret, f"GET/realtime{expires}")
         login = {"op": "auth", "args": [self._key, expires, signature]}
-        topics = {
-            "op": "subscribe",
-            "args": ["order", "execution", "position", "dcp.future"],
-        }
-        url = f"{self._ws}/v5/private"
-        return Session(url, (json.dumps(login), json.dumps(topics)))
+        ping = json.dumps({"op": "ping"})
+        return Session(f"{self._ws}/v5/private", json.dumps(login), ping)
 
     async def keep(self) -> None:
         """Nothing is to be renewed."""
 
-    def reply(self, payload: bytes) -> str:
-        """Nothing is asked for."""
-        del payload
-        return ""
-
-    def is_over(self, payload: bytes) -> bool:
-        """Return whether the login or a topic was refused."""
-        return b'"success":false' in payload.replace(b" ", b"")
+    def hear(self, payload: bytes) -> Heard:
+        """Subscribe once the login is taken; end where it or a topic is refused."""
+        text = payload.replace(b" ", b"")
+        if b'"success":false' in text:
+            return Heard(is_over=True)
+        if b'"op":"pong"' in text:
+            return Heard(is_hint=False)
+        if b'"op":"auth"' in text:
+            names = ["order", "execution", "position", "dcp.future"]
+            return Heard((json.dumps({"op": "subscribe", "args": names}),))
+        return Heard()
 
 
 class DeribitHints:
     """Orders and trades of every instrument, over JSON-RPC."""
 
-    def __init__(self, ws: str, key: str, secret: str, clock: Clock) -> None:
+    def __init__(
+        self, ws: str, key: str, secret: str, venue_time_ms: Callable[[], int]
+    ) -> None:
         self._ws = ws.rstrip("/")
         self._key = key
         self._secret = secret
-        self._clock = clock
+        self._venue_time_ms = venue_time_ms
 
     async def open(self) -> Session:
-        """Sign a login, ask for heartbeats and subscribe."""
-        stamp = self._clock.time_ns() // NS_PER_MS
+        """Sign a login."""
+        stamp = self._venue_time_ms()
         nonce = f"hints{stamp}"
         login = {
             "grant_type": "client_signature",
@@ -158,27 +172,31 @@ class DeribitHints:
             "data": "",
             "signature": _sign(self._secret, f"{stamp}\n{nonce}\n"),
         }
-        channels = [f"user.{what}.any.any.raw" for what in ("orders", "trades")]
-        calls: tuple[tuple[str, dict[str, object]], ...] = (
-            ("public/auth", login),
-            ("public/set_heartbeat", {"interval": _HEARTBEAT_SECONDS}),
-            ("private/subscribe", {"channels": channels}),
-        )
-        return Session(
-            f"{self._ws}/ws/api/v2",
-            tuple(_rpc(number, *call) for number, call in enumerate(calls, 1)),
-        )
+        return Session(f"{self._ws}/ws/api/v2", _rpc(1, "public/auth", login))
 
     async def keep(self) -> None:
         """Nothing is to be renewed."""
 
-    def reply(self, payload: bytes) -> str:
-        """Answer a heartbeat that asks whether we live."""
-        return _rpc(9, "public/test", {}) if b'"test_request"' in payload else ""
+    def hear(self, payload: bytes) -> Heard:
+        """
+        Subscribe once the login is taken, and answer whether we live.
 
-    def is_over(self, payload: bytes) -> bool:
-        """Return whether a call was refused."""
-        return b'"error"' in payload
+        The session ends where a call was refused.
+        """
+        if b'"error"' in payload:
+            return Heard(is_over=True)
+        if b'"access_token"' in payload:
+            channels = [f"user.{what}.any.any.raw" for what in ("orders", "trades")]
+            interval = {"interval": _HEARTBEAT_SECONDS}
+            return Heard(
+                (
+                    _rpc(2, "public/set_heartbeat", interval),
+                    _rpc(3, "private/subscribe", {"channels": channels}),
+                )
+            )
+        if b'"test_request"' in payload:
+            return Heard((_rpc(_ALIVE_ID, "public/test", {}),), is_hint=False)
+        return Heard(is_hint=b'"heartbeat"' not in payload)
 
 
 class HintStream:
@@ -241,17 +259,21 @@ class HintStream:
                 max_frame_size=_FRAME_BYTES_MAX,
                 logger_name="hints",
             )
-        keeper = asyncio.create_task(self._keep())
+        keepers = [asyncio.create_task(self._keep())]
+        if session.ping:
+            ping = session.ping.encode()
+            keepers.append(asyncio.create_task(_ping(transport, ping)))
         try:
-            for message in session.logins:
-                transport.send(WSMsgType.TEXT, message.encode())
+            if session.login:
+                transport.send(WSMsgType.TEXT, session.login.encode())
             self.sessions += 1
             # What happened while there was no stream is seen now.
             self._on_hint()
             await transport.wait_disconnected()
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
             transport.disconnect(graceful=False)
 
     async def _keep(self) -> None:
@@ -277,14 +299,21 @@ class _Listener(WSListener):
             transport.disconnect()
         elif frame.msg_type in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
             payload = frame.get_payload_as_bytes()
-            answer = self._dialect.reply(payload)
-            if answer:
-                transport.send(WSMsgType.TEXT, answer.encode())
-            elif self._dialect.is_over(payload):
+            heard = self._dialect.hear(payload)
+            if heard.is_over:
                 _LOG.warning("private stream refused: %s", payload[:200])
                 transport.disconnect(graceful=False)
-            else:
+                return
+            for reply in heard.replies:
+                transport.send(WSMsgType.TEXT, reply.encode())
+            if heard.is_hint:
                 self._on_hint()
+
+
+async def _ping(transport: WSTransport, payload: bytes) -> None:
+    while True:
+        await asyncio.sleep(_PING_SECONDS)
+        transport.send(WSMsgType.TEXT, payload)
 
 
 def _sign(secret: str, text: str) -> str:

@@ -39,10 +39,9 @@ def hint_dialect(
     ws: str,
     key: str,
     secret: str,
-    clock: Clock,
 ) -> HintDialect:
     """Return how the private stream of ``port``'s account is opened."""
     if isinstance(port, CcxtBinance):
         return BinanceHints(ws, port.listen_key, port.keep_listen_key)
     kind = BybitHints if isinstance(port, CcxtBybit) else DeribitHints
-    return kind(ws, key, secret, clock)
+    return kind(ws, key, secret, port.venue_time_ms)
