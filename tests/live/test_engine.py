@@ -369,6 +369,32 @@ def test_a_position_that_stays_different_is_the_venues_and_is_said(world):
     assert len(orders(effects)) == 1
 
 
+def test_orders_that_were_under_way_together_make_no_position_to_wait_for(world):
+    """An increase of unknown outcome is found filled after its reduction was, too."""
+    world.read()
+    increase = world.target(0.5)[-1]
+    world.journal.record_order(increase.record)
+    lost = OrderStanding(increase.record, OrderState.OUTCOME_UNKNOWN, 0, "", 0)
+    world.engine.on_order(lost, world.now)
+    world.held[BTC] = increase.record.size_lots  # its answer was lost, its fill not
+    world.seconds += 1
+    world.read()
+    (reduction,) = world.target(-0.5)
+    assert isinstance(reduction.approved.order, Reduction)
+    known = OrderStanding(reduction.record, OrderState.IN_FLIGHT, 0, "", 0)
+    world.engine.on_order(known, world.now)
+    world.seconds += 1
+    world.finish(reduction)
+    world.held[BTC] = 0
+    world.seconds += 1
+    found = OrderStanding(increase.record, OrderState.FILLED, 5_000, "1", 0)
+    world.engine.on_order(found, world.now)
+    world.seconds += 0.1
+    effects = world.read()
+    assert notices(effects) == []
+    assert [e.approved.order.side for e in effects] == [Side.SELL]
+
+
 def test_a_reading_asked_for_before_the_order_ended_does_not_count(world):
     world.read()
     effects = world.target(0.5)

@@ -57,6 +57,9 @@ class Bookkeeping:
         self._report = report
         self._told: set[Difference] = set()
         self._seen: set[Difference] = set()
+        # Traded instruments whose fills were not read with the last ones.
+        self._behind: set[InstrumentId] = set()
+        self._funding_read_ns = 0
 
     async def open(self, instrument: InstrumentId) -> None:
         """Write the baseline of an instrument that the journal does not know yet."""
@@ -80,22 +83,22 @@ class Bookkeeping:
 
     async def take_fills(self, engine: Engine) -> None:
         """Journal the fills since the last ones, each once."""
-        busy = {
-            s.record.instrument
-            for s in engine.unfinished
-            if s.state is not OrderState.WORKING
-        }
+        self._behind = set(engine.traded)
         for id_ in engine.traded:
             # A fill names the venue's order id, which an order without an answer
             # does not have yet: its fills wait until it is settled.
-            if str(id_) in busy:
+            if str(id_) in _without_answer(engine):
                 continue
             baseline = self._journal.baseline(id_)
             last = self._journal.last_trade_id(id_)
             if not last and baseline is not None:
                 last = baseline.trade_id
             found = await self._port.fills(id_, last)
+            if str(id_) in _without_answer(engine):
+                # Sent while the answer was on its way: some may be of that order.
+                continue
             self._record(id_, found)
+            self._behind.discard(id_)
 
     def _record(self, instrument: InstrumentId, found: list[VenueFill]) -> None:
         ours = self._journal.client_order_ids(f.venue_order_id for f in found)
@@ -130,11 +133,17 @@ class Bookkeeping:
             self._report(Notice("foreign fills", str(instrument), text))
 
     async def take_funding(self, engine: Engine) -> None:
-        """Journal the funding since the last one, each booking once."""
+        """
+        Journal the funding since the last reading, each booking once.
+
+        The first reading goes back to the last booking that is known, or to where the
+        journal begins. A reading that fails is made up for by the next.
+        """
         venue = self._port.venue.value
         since_ns = max(
             self._journal.last_flow_ns(venue) - _OVERLAP_NS,
             self._journal.first_baseline_ns(venue),
+            self._funding_read_ns - _OVERLAP_NS,
         )
         now_ns = self._clock.time_ns()
         self._journal.record_flows(
@@ -150,6 +159,7 @@ class Bookkeeping:
                 for flow in await self._port.funding(engine.traded, since_ns)
             ]
         )
+        self._funding_read_ns = now_ns
 
     async def take_orders(
         self, orders: list[VenueOrder], engine: Engine, sender: Sender
@@ -175,18 +185,27 @@ class Bookkeeping:
         return moved
 
     def compare(self, engine: Engine, orders: list[VenueOrder]) -> None:
-        """Report differences that two readings in a row show, once each."""
+        """
+        Report differences that two readings in a row show, once each.
+
+        An instrument is compared where positions and fills are of one moment: nothing
+        of ours is under way, the positions were asked for after the last order ended,
+        and its fills were read since.
+        """
         ours = {o.client_order_id for o in orders if o.client_order_id in self._journal}
         differences = set(foreign_orders(orders, ours))
-        busy = {s.record.instrument for s in engine.unfinished}
-        account = engine.account
-        expected = {
-            id_: self._expected_lots(id_)
-            for id_ in engine.traded
-            if str(id_) not in busy
-        }
-        if account is not None and not busy:
-            differences |= set(position_differences(account.positions, expected))
+        if (account := engine.account) is not None:
+            busy = {s.record.instrument for s in engine.unfinished}
+            expected = {
+                id_: self._expected_lots(id_)
+                for id_ in engine.traded
+                if str(id_) not in busy
+                and engine.is_settled(id_)
+                and id_ not in self._behind
+            }
+            unknown = set(engine.traded) - expected.keys()
+            held = [p for p in account.positions if p.instrument not in unknown]
+            differences |= set(position_differences(held, expected))
         for one in (differences & self._seen) - self._told:
             self._report(Notice(one.kind, one.subject, one.text))
         self._told = (self._told & differences) | (differences & self._seen)
@@ -196,6 +215,15 @@ class Bookkeeping:
         baseline = self._journal.baseline(instrument)
         before = baseline.size_lots if baseline is not None else 0
         return before + self._journal.size_filled_lots(instrument)
+
+
+def _without_answer(engine: Engine) -> set[str]:
+    """Return the instruments with an order of which it is not known what it became."""
+    return {
+        s.record.instrument
+        for s in engine.unfinished
+        if s.state is not OrderState.WORKING
+    }
 
 
 def _last_id(fills: list[VenueFill]) -> str:

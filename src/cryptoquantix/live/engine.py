@@ -143,7 +143,7 @@ class Engine:
         if was is not None:
             book.attribute(standing)
             # Also an earlier process's order: positions may lag behind its fill.
-            book.expect(record.held_lots + record.side.sign * standing.filled_lots)
+            book.expect(standing, now)
 
     def plan_all(self, now: Now) -> list[Effect]:
         """Plan every instrument."""
@@ -153,9 +153,9 @@ class Engine:
         """Return what to do about one instrument now."""
         book = self._books[instrument]
         account = self._account
-        if account is None or not self.is_reconciled or not book.is_settled:
+        if account is None or not self.is_reconciled:
             return []
-        if self._account_asked_ns < book.ended_ns:
+        if not self.is_settled(instrument):
             return []
         self._size(book, account.equity_quote)
         wanted = book.wanted_lots()
@@ -186,6 +186,11 @@ class Engine:
     def account(self) -> AccountSnapshot | None:
         """The newest reading, or None."""
         return self._account
+
+    def is_settled(self, instrument: InstrumentId) -> bool:
+        """Return whether the newest reading is after all that our orders did."""
+        book = self._books[instrument]
+        return book.is_settled and self._account_asked_ns >= book.ended_ns
 
     def held_lots(self, instrument: InstrumentId) -> int:
         """Return the venue's position, signed; zero where it shows none."""
@@ -219,7 +224,7 @@ class Engine:
         account, wanted = self._account, book.wanted_lots()
         if account is None or wanted is None or not self.is_reconciled:
             return False
-        if not book.is_settled or self._account_asked_ns < book.ended_ns:
+        if not self.is_settled(book.instrument.id):
             return False
         situation = self._situation(book, account, wanted)
         return not situation.unfinished and not plan_orders(situation)

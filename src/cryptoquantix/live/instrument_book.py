@@ -48,6 +48,7 @@ class InstrumentBook:
         self._taken_ns: dict[str, int] = {}
         self.ended_ns = 0
         self.is_settled = True
+        self._ended_wall_ns = 0
         self._mark: tuple[Decimal, int] = (Decimal(0), 0)
         self._expected_lots = 0
         self._failures: dict[str, int] = {}
@@ -178,10 +179,18 @@ class InstrumentBook:
             for name, wanted in self.wanted.items()
         }
 
-    def expect(self, lots: int) -> None:
-        """Await a position of ``lots`` from the venue before the next plan."""
-        self.is_settled = False
-        self._expected_lots = lots
+    def expect(self, standing: OrderStanding, now: Now) -> None:
+        """
+        Await the position that an ended order makes before the next plan.
+
+        Of orders that were under way together nobody can say whose fill the position
+        one of them was planned from held already: any reading after both will do.
+        """
+        record = standing.record
+        self.is_settled = record.created_ns < self._ended_wall_ns
+        self._ended_wall_ns = now.time_ns
+        filled = record.side.sign * standing.filled_lots
+        self._expected_lots = record.held_lots + filled
 
     def settle(self, held_lots: int, asked_ns: int, monotonic_ns: int) -> list[Notice]:
         """Wait, within a bound, until the venue's position shows our fill."""
