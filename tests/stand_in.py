@@ -90,6 +90,10 @@ class StandIn:
     refuse: bool = False  # refuses subscriptions
     http_status: int = 200
     kline_requests: list[dict] = field(default_factory=list)
+    # Rates by funding time in ms; those after ``told_ms`` are not told yet.
+    charges: dict[int, str] = field(default_factory=dict)
+    told_ms: int = 10**18
+    funding_hours: int = 8
     port: int = 0
     _runner: web.AppRunner | None = None
 
@@ -107,6 +111,9 @@ class StandIn:
         app.router.add_get("/fapi/v1/klines", self._klines)
         app.router.add_get("/fapi/v1/aggTrades", self._trades)
         app.router.add_get("/fapi/v1/time", self._time)
+        app.router.add_get("/fapi/v1/fundingRate", self._charges)
+        app.router.add_get("/fapi/v1/premiumIndex", self._index)
+        app.router.add_get("/fapi/v1/fundingInfo", self._intervals)
         app.router.add_get("/market/ws", self._stream)
         app.router.add_get("/public/ws", self._stream)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -194,6 +201,28 @@ class StandIn:
             ticks = [tick for tick in ticks if tick.trade_id >= first][:limit]
         rows = ",".join(agg_trade(symbol, tick) for tick in ticks[-limit:])
         return web.Response(text=f"[{rows}]", content_type="application/json")
+
+    async def _charges(self, request: web.Request) -> web.Response:
+        if self.http_status != 200:
+            return web.Response(status=self.http_status, text="down")
+        low, high = (int(request.query[name]) for name in ("startTime", "endTime"))
+        rows = [
+            {"fundingTime": at_ms + 6, "fundingRate": rate}
+            for at_ms, rate in sorted(self.charges.items())
+            if low <= at_ms + 6 <= high and at_ms <= self.told_ms
+        ]
+        return web.json_response(rows[: int(request.query["limit"])])
+
+    async def _index(self, request: web.Request) -> web.Response:
+        now_ms = self.ticks[request.query["symbol"]][-1].venue_time_ns // 10**6
+        hours_ms = self.funding_hours * 3_600_000
+        return web.json_response(
+            {"nextFundingTime": (now_ms // hours_ms + 1) * hours_ms}
+        )
+
+    async def _intervals(self, request: web.Request) -> web.Response:
+        row = {"symbol": "BTCUSDT", "fundingIntervalHours": self.funding_hours}
+        return web.json_response([row] if self.funding_hours != 8 else [])
 
     async def _time(self, request: web.Request) -> web.Response:
         return web.json_response({"serverTime": time.time_ns() // 10**6})

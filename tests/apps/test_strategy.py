@@ -11,7 +11,9 @@ from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.strategies import registry
 
 
-def test_a_strategy_that_decides_by_funding_is_not_run_live(tmp_path, monkeypatch):
+def test_a_strategy_that_decides_by_funding_is_not_run_where_it_accrues(
+    tmp_path, monkeypatch
+):
     source = Path(registry.__file__).with_name("trend_breakout.py").read_text()
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -20,9 +22,10 @@ def test_a_strategy_that_decides_by_funding_is_not_run_live(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     config = tmp_path / "cryptoquantix.toml"
     config.write_text(
-        '[venues.binance]\nrest = "http://127.0.0.1:1"\nws = "ws://127.0.0.1:1"\n'
+        '[venues.deribit]\nrest = "http://127.0.0.1:1"\nws = "ws://127.0.0.1:1"\n'
         '[[strategies]]\nname = "mine.carry"\n'
-        'instrument = "binance:BTCUSDT-PERP"\nbar_seconds = 60\n'
+        'instrument = "deribit:BTCUSD-PERP"\nbar_seconds = 60\n'
     )
-    with pytest.raises(SettingsError, match=r"'mine.carry' reads funding_rate"):
+    sentence = r"'mine.carry' reads funding_rate, and deribit charges funding all the"
+    with pytest.raises(SettingsError, match=sentence):
         run(config)

@@ -20,6 +20,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Tick
 from cryptoquantix.live import snapshot, strategy_runner
+from cryptoquantix.live.funding import FundingHistory
 from cryptoquantix.live.snapshot import SnapshotStore, SnapshotWriter
 from cryptoquantix.live.strategy_runner import (
     Snapshots,
@@ -32,6 +33,7 @@ from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.venues.backoff import Backoff
 from cryptoquantix.venues.market_rest import MarketRest
+from live.test_funding import batch
 from processes import start_nats
 from stand_in import LOT_SIZE, MINUTE_NS, TICK_SIZE, StandIn
 
@@ -90,15 +92,17 @@ class Rig:
     async def on_status(self, message):
         self.statuses.append(self._statuses.decode(message.data))
 
-    async def start(self, warmup_bars=4 * DAY_MINUTES, snapshots=None):
+    async def start(self, warmup_bars=4 * DAY_MINUTES, snapshots=None, carry=None):
         clock = SystemClock()
+        strategy = ("trend_breakout", PARAMS) if carry is None else carry
         plan = StrategyPlan(
-            "trend", BTC, 60, warmup_bars, lambda: Stepper("trend_breakout", PARAMS)
+            "trend", BTC, 60, warmup_bars, lambda: Stepper(*strategy), carry is not None
         )
+        funding = None if carry is None else FundingHistory(self.rest, None, BTC)
         publisher = TargetPublisher(await targets_bucket(self.client))
         self.runner = StrategyRunner(
             plan,
-            History(self.rest, None, BTC, 60),
+            History(self.rest, None, BTC, 60, funding),
             publisher,
             await publisher.last(plan.key),
             Backoff(np.random.default_rng(1), seconds_min=0.01, seconds_max=0.1),
@@ -516,3 +520,94 @@ async def test_a_venue_that_is_down_closes_no_bar_by_time(tmp_path):
         assert one.targets[-1].bar_close_ns == known
         one.venue.http_status = 200
         await one.until_closed(known + 3 * MINUTE_NS)
+
+
+CARRY = ("agreement.carry", {"bars": 300})
+EIGHT_HOURS_MS = 8 * 3600 * 1000
+
+
+def charged_run(venue, from_ns=0):
+    """Targets of a plain run over the bars as research charges them."""
+    bars = [b for b in venue.bars("BTCUSDT")[:-1] if b.open_time_ns >= from_ns]
+    stepper = Stepper(*CARRY)
+    charged = batch(bars, venue.charges)
+    assert len({bar.funding_rate for bar in charged}) > 5
+    return {bar.close_time_ns: (stepper.step(bar), bar.close) for bar in charged}
+
+
+def charge(venue, days=4):
+    first_ms = START_NS // 10**6
+    venue.charges = {
+        first_ms + i * EIGHT_HOURS_MS: f"{0.0001 * (i % 5 - 2) + 0.00001:.8f}"
+        for i in range(days * 3 + 1)
+    }
+
+
+async def test_a_strategy_that_reads_funding_gets_what_research_charges(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        charge(one.venue)
+        await one.start(carry=CARRY)
+        await one.trade(TICKS[CUT:])
+        await one.until_closed(one.last_close())
+        expected = charged_run(one.venue)
+        check(one.targets, expected)
+        closes = [target.bar_close_ns for target in one.targets]
+        assert closes == [close for close in expected if close >= closes[0]]
+
+
+async def test_a_bar_whose_charge_is_not_told_holds_back_all_that_follow(tmp_path):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        charge(one.venue)
+        due_ms = max(
+            ms for ms in one.venue.charges if ms * 10**6 < TICKS[-300].venue_time_ns
+        )
+        one.venue.told_ms = due_ms - 1
+        before = [t for t in TICKS[CUT:] if t.venue_time_ns < (due_ms - 60_000) * 10**6]
+        await one.start(carry=CARRY)
+        await one.trade(before)
+        await one.until_closed(one.last_close())
+        await one.trade(TICKS[CUT + len(before) :])
+        await one.until_closed((due_ms - 60_000) * 10**6)
+        await asyncio.sleep(0.3)
+        assert one.targets[-1].bar_close_ns == (due_ms - 60_000) * 10**6
+        assert len(one.runner.held) > 100
+        one.venue.told_ms = 10**18
+        await one.until_closed(one.last_close())
+        expected = charged_run(one.venue)
+        check(one.targets, expected)
+        closes = [target.bar_close_ns for target in one.targets]
+        assert closes == [close for close in expected if close >= closes[0]]
+        assert not one.runner.held
+
+
+async def test_a_restart_replays_the_charges_that_it_missed(tmp_path, snapshots):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        charge(one.venue)
+        await one.start(carry=CARRY, snapshots=snapshots())
+        await one.trade(TICKS[CUT : CUT + 200])
+        await one.until_closed(one.last_close())
+        await Restarted(one, snapshots).until_kept()
+        await one.stop()
+        one.venue.kline_requests.clear()
+        await one.trade(TICKS[CUT + 200 : CUT + 1_200], lost=True)
+        await one.start(carry=CARRY, snapshots=snapshots())
+        await one.trade(TICKS[CUT + 1_200 :])
+        await one.until_closed(one.last_close())
+        check(one.targets, charged_run(one.venue))
+        assert len({target.warmup_from_ns for target in one.targets}) == 1
+        assert int(one.venue.kline_requests[-1]["limit"]) < 1_000
+
+
+async def test_bars_that_waited_too_long_are_fetched_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(strategy_runner, "HELD_MAX", 50)
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        charge(one.venue)
+        one.venue.told_ms = START_NS // 10**6 + 3 * 24 * 3600 * 1000
+        await one.start(carry=CARRY)
+        await one.trade(TICKS[CUT:-400])
+        await asyncio.sleep(0.3)
+        assert len(one.runner.held) <= 50
+        one.venue.told_ms = 10**18
+        await one.trade(TICKS[-400:])
+        await one.until_closed(one.last_close())
+        check(one.targets, charged_run(one.venue))

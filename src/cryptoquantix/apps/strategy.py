@@ -19,8 +19,9 @@ from cryptoquantix.apps.settings import Settings, StrategySettings, load_setting
 from cryptoquantix.bus.connection import connect, targets_bucket
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.instrument import InstrumentId, InstrumentKind
 from cryptoquantix.data.catalog import Catalog
+from cryptoquantix.live.funding import FundingHistory
 from cryptoquantix.live.snapshot import SnapshotStore, SnapshotWriter
 from cryptoquantix.live.strategy_runner import (
     Snapshots,
@@ -33,6 +34,7 @@ from cryptoquantix.live.warmup import History
 from cryptoquantix.strategies.registry import load, reads_funding
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.venues.backoff import Backoff
+from cryptoquantix.venues.funding import FUNDING
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.markets import interval_name
 
@@ -47,8 +49,8 @@ def run(config: Path | None = None) -> None:
     ------
     SettingsError
         If the settings name no strategy, an unknown one, one twice on an instrument,
-        one that decides by funding, a wrong parameter, a venue without an address or
-        a bar length it lacks.
+        one that decides by funding at a venue that charges it all the time, a wrong
+        parameter, a venue without an address or a bar length it lacks.
     """
     settings = load_settings(config)
     setup_logs("strategy")
@@ -70,10 +72,13 @@ def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
         msg = f"the settings give no address of {instrument.venue.value}"
         raise SettingsError(msg)
     interval_name(instrument.venue, one.bar_seconds)
-    if reads_funding(load(one.name)):
+    is_charged = instrument.kind is InstrumentKind.PERPETUAL
+    needs_funding = is_charged and reads_funding(load(one.name))
+    if needs_funding and instrument.venue not in FUNDING:
         msg = (
-            f"strategy {one.name!r} reads funding_rate, which live bars do not carry "
-            f"(it is 0 there): it can be studied, and not run live"
+            f"strategy {one.name!r} reads funding_rate, and {instrument.venue.value} "
+            f"charges funding all the time, not at times that a bar could carry: it "
+            f"can be studied, and not run live there"
         )
         raise SettingsError(msg)
 
@@ -83,7 +88,12 @@ def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
     needed = make_stepper().warmup_bars(one.bar_seconds)
     asked = one.warmup_days * 86_400 // one.bar_seconds
     return StrategyPlan(
-        one.name, instrument, one.bar_seconds, max(needed, asked), make_stepper
+        one.name,
+        instrument,
+        one.bar_seconds,
+        max(needed, asked),
+        make_stepper,
+        needs_funding,
     )
 
 
@@ -107,12 +117,7 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
         runners = [
             StrategyRunner(
                 plan,
-                History(
-                    rests[plan.instrument.venue],
-                    catalog,
-                    plan.instrument,
-                    plan.bar_seconds,
-                ),
+                _history(plan, rests[plan.instrument.venue], catalog),
                 publisher,
                 await publisher.last(plan.key),
                 Backoff(random, seconds_min=0.05, seconds_max=5.0),
@@ -123,6 +128,13 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
         ]
         service = StrategyService(runners, publisher, client, clock, snapshots.writer)
         await service.run()
+
+
+def _history(plan: StrategyPlan, rest: MarketRest, catalog: Catalog) -> History:
+    funding = None
+    if plan.reads_funding:
+        funding = FundingHistory(rest, catalog, plan.instrument)
+    return History(rest, catalog, plan.instrument, plan.bar_seconds, funding)
 
 
 async def _bucket(client: Client) -> KeyValue:

@@ -191,7 +191,8 @@ class RecorderStatus(msgspec.Struct, array_like=True, tag="recorder/1"):
 
     ``problem`` is empty while everything heard is written; else one sentence (a full
     disk), and ``ticks_dropped`` counts what was lost to it since the start.
-    ``synced_ns`` is when what was heard last was known to be on disk.
+    ``synced_ns`` is when what was heard last was known to be on disk, ``filled`` how
+    many prints were fetched because they had not been heard.
     """
 
     time_ns: int
@@ -203,6 +204,7 @@ class RecorderStatus(msgspec.Struct, array_like=True, tag="recorder/1"):
     ticks_dropped: int
     synced_ns: int
     problem: str
+    filled: int = 0
 
 
 class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
@@ -211,7 +213,8 @@ class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
 
     ``state`` is ``waiting`` (no tick yet), ``bridging`` (bars are being fetched) or
     ``live``. ``is_stale`` is True where no feed status or no connected feed was heard
-    of lately: the target stands, it is neither lowered nor raised.
+    of lately: the target stands, it is neither lowered nor raised. ``bars_held`` wait
+    until the venue tells what funding was charged in them.
     """
 
     strategy: str
@@ -230,6 +233,7 @@ class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
     ticks_late: int
     messages_refused: int
     targets_unpublished: int
+    bars_held: int = 0
 
 
 class FollowedTarget(msgspec.Struct, array_like=True):

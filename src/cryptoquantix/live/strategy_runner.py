@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +28,7 @@ from cryptoquantix.core.errors import GapError, StateCorrupt, VenueError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Bar, Tick
 from cryptoquantix.live.bar_seam import BarSeam, Span
+from cryptoquantix.live.funding import may_be_charged
 from cryptoquantix.live.snapshot import (
     Identity,
     Snapshot,
@@ -45,19 +47,27 @@ _QUIET_POLL_SECONDS: Final = 0.5
 # A venue that has a newer print than we saw: the feed finds out why, we look again.
 _QUIET_RETRY_SECONDS: Final = 10.0
 _CHUNK_BARS: Final = 2_000
+# Bars that may wait for a charge to be told: a week of minutes.
+HELD_MAX: Final = 10_000
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StrategyPlan:
-    """One strategy on one instrument; ``make_stepper`` gives it a fresh state."""
+    """
+    One strategy on one instrument; ``make_stepper`` gives it a fresh state.
+
+    Of a strategy that ``reads_funding``, a bar in which funding may be charged waits
+    until the venue has told what was.
+    """
 
     name: str
     instrument: InstrumentId
     bar_seconds: int
     warmup_bars: int
     make_stepper: Callable[[], Stepper]
+    reads_funding: bool = False
 
     @property
     def interval_ns(self) -> int:
@@ -130,6 +140,7 @@ class StrategyRunner:
         self._is_confirmed = not self._restore(last)
         close_ns = None if self._is_confirmed else self.bar_close_ns
         self.seam = BarSeam(plan.interval_ns, close_ns=close_ns)
+        self.held: deque[Bar] = deque()  # until the funding charged in them is told
         self._wake = asyncio.Event()
         self._heard_ns = clock.monotonic_ns()
         self._quote_ns = 0
@@ -151,6 +162,8 @@ class StrategyRunner:
             for bar in add(Tick(*tick), *steps, follows):
                 self._advance(bar)
             follows = tick[4]  # nothing is missing within a batch
+        if len(self.held) > HELD_MAX:
+            self._begin_again("the venue does not tell what funding was charged")
         if self.seam.wanted() is not None or not self._is_confirmed:
             self._wake.set()
 
@@ -183,12 +196,9 @@ class StrategyRunner:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while (span := self.seam.wanted()) is not None or not self._is_confirmed:
+            while self._is_work():
                 try:
-                    if not self._is_confirmed:
-                        await self._confirm()
-                    elif span is not None:
-                        await self._bridge(span)
+                    await self._work()
                 except VenueError as error:
                     seconds = self._backoff.next_seconds()
                     _log.warning(
@@ -198,6 +208,44 @@ class StrategyRunner:
                     await asyncio.sleep(seconds)
                 else:
                     self._backoff.reset()
+
+    def _is_work(self) -> bool:
+        is_wanted = self.seam.wanted() is not None
+        return is_wanted or bool(self.held) or not self._is_confirmed
+
+    async def _work(self) -> None:
+        """Do the next thing that must be asked for."""
+        span = self.seam.wanted()
+        if span is not None and span.from_ns is None:
+            self.held.clear()  # all is fetched anew
+        if not self._is_confirmed:
+            await self._confirm()
+        elif self.held:
+            await self._charge()
+        elif span is not None:
+            await self._bridge(span)
+
+    async def _charge(self) -> None:
+        """Take the bars that wait, once it is told what was charged in the first."""
+        first = self.held[0]
+        try:
+            bar = await self._history.charged(first)
+        except GapError as error:
+            self._begin_again(str(error))
+            return
+        if not self.held or self.held[0] is not first:
+            return
+        self.held.popleft()
+        self._take(bar)
+        while self.held and not may_be_charged(self.held[0]):
+            self._take(self.held.popleft())
+
+    def _begin_again(self, reason: str) -> None:
+        """Forget all, the prints included: the next one starts a whole warm-up."""
+        extra = {"target_key": self.plan.key, "reason": reason}
+        _log.warning("all is fetched anew", extra=extra)
+        self.held.clear()
+        self.seam = BarSeam(self.plan.interval_ns)
 
     async def _bridge(self, span: Span) -> None:
         try:
@@ -252,7 +300,15 @@ class StrategyRunner:
         self.seam.start_over()
 
     def _advance(self, bar: Bar) -> None:
-        """Take the next live bar: one step, and its target told."""
+        """Take the next live bar, or hold it until its funding is told."""
+        is_due = self.plan.reads_funding and may_be_charged(bar)
+        if not is_due and not self.held:
+            self._take(bar)
+            return
+        self.held.append(bar)
+        self._wake.set()
+
+    def _take(self, bar: Bar) -> None:
         self._step(bar)
         self._tell()
 

@@ -161,4 +161,5 @@ class StrategyService:
             ticks_late=seam.late,
             messages_refused=self._batches.refused + runner.refused,
             targets_unpublished=self._publisher.waiting,
+            bars_held=len(runner.held),
         )

@@ -20,6 +20,7 @@ from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Bar
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.live.bar_seam import Span, fill_flat
+from cryptoquantix.live.funding import FundingHistory
 from cryptoquantix.venues.market_rest import MarketRest
 
 _log = logging.getLogger(__name__)
@@ -39,15 +40,19 @@ class History:
         Whose bars.
     bar_seconds : int
         A bar length that the venue keeps.
+    funding : FundingHistory or None
+        Puts into bars what was charged in them; None leaves it at zero.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - five parts, all needed
         self,
         rest: MarketRest,
         catalog: Catalog | None,
         instrument: InstrumentId,
         bar_seconds: int,
+        funding: FundingHistory | None = None,
     ) -> None:
+        self._funding = funding
         self._rest = rest
         self._catalog = catalog
         self._instrument = instrument
@@ -75,6 +80,28 @@ class History:
         GapError
             If neither venue nor catalog has what follows ``span.from_ns``.
         """
+        is_start = span.from_ns is None
+        bars = await self._bars(span, start_ns)
+        if self._funding is None:
+            return bars
+        return await self._funding.charged(bars, is_start=is_start)
+
+    async def charged(self, bar: Bar) -> Bar:
+        """
+        Return a live bar with what was charged in it, once the venue tells that.
+
+        Raises
+        ------
+        VenueError
+            If it does not tell it yet, or cannot be asked.
+        GapError
+            If it tells later charges and not this one.
+        """
+        if self._funding is None:
+            return bar
+        return (await self._funding.charged([bar]))[0]
+
+    async def _bars(self, span: Span, start_ns: int) -> list[Bar]:
         if span.from_ns is None:
             return (await self._run_up_to(span.until_ns, start_ns))[:-1]
         # One bar more: what follows it may be flat, at its close. Where a venue leaves

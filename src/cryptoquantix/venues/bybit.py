@@ -128,7 +128,7 @@ class BybitRest:
 
     def parse_instruments(self, data: bytes) -> tuple[dict[str, Instrument], str]:
         """Return what trades, by symbol, and the cursor of the next page or ""."""
-        page = _result(data, _Symbols, _INFO)
+        page = result(data, _Symbols, _INFO)
         found: dict[str, Instrument] = {}
         for symbol in page.rows:
             if symbol.status != "Trading":
@@ -171,7 +171,7 @@ class BybitRest:
     def parse_bars(self, data: bytes, symbol: str, interval_ns: int) -> list[Bar]:
         """Return bars, oldest first, the open one included."""
         del symbol
-        rows = _result(data, _Klines, _BARS).rows
+        rows = result(data, _Klines, _BARS).rows
         try:
             bars = [_bar(row, interval_ns) for row in reversed(rows)]
         except (ValueError, IndexError) as error:
@@ -198,7 +198,7 @@ class BybitRest:
         Of a full page the oldest match is left out: part of it may be missing, which
         would number the rest wrongly.
         """
-        rows = _result(data, _Trades, _PRINTS).rows
+        rows = result(data, _Trades, _PRINTS).rows
         try:
             rows.reverse()
             sequences = [int(row.seq) for row in rows]
@@ -227,7 +227,7 @@ class BybitRest:
     def parse_time(self, data: bytes) -> int:
         """Return the venue's time in ns."""
         try:
-            return int(_result(data, _Time, _CLOCK).timeNano)
+            return int(result(data, _Time, _CLOCK).timeNano)
         except ValueError as error:
             raise _unreadable(_CLOCK, str(error)) from None
 
@@ -237,7 +237,15 @@ def _recent(symbol: str, count: int) -> Request:
     return Request("/v5/market/recent-trade", query)
 
 
-def _result[T](data: bytes, kind: type[T], request: str) -> T:
+def result[T](data: bytes, kind: type[T], request: str) -> T:
+    """
+    Return what an answer of the venue's public interface holds, as ``kind``.
+
+    Raises
+    ------
+    VenueError
+        If the venue refused, or the answer is not of that shape.
+    """
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         if envelope.retCode:

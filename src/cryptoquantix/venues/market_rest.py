@@ -19,6 +19,7 @@ from cryptoquantix.core.errors import RateLimited, VenueError, VenueUnavailable
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.market import Bar
 from cryptoquantix.venues.dialect import MATCH_IDS, Request, WireTrade
+from cryptoquantix.venues.funding import FUNDING, Charge, Schedule
 from cryptoquantix.venues.markets import REST
 
 _REQUEST_SECONDS: Final = 10.0
@@ -32,17 +33,24 @@ class MarketRest:
     """
     A venue's public REST interface at ``base_url``.
 
-    An asynchronous context manager; leaving it closes the connections.
+    ``share`` of the pace is used: another process asks from the same address. An
+    asynchronous context manager; leaving it closes the connections.
     """
 
     def __init__(
-        self, base_url: str, clock: Clock, venue: Venue = Venue.BINANCE
+        self,
+        base_url: str,
+        clock: Clock,
+        venue: Venue = Venue.BINANCE,
+        share: float = 1.0,
     ) -> None:
         self.venue = venue
         self._dialect = REST[venue]
         self.base_url = base_url.rstrip("/")
         self._clock = clock
-        self._budget = self._dialect.weight_burst
+        self._burst = share * self._dialect.weight_burst
+        self._per_second = share * self._dialect.weight_per_second
+        self._budget = self._burst
         self._budget_monotonic_ns = clock.monotonic_ns()
         self._closed_until_ns = self._budget_monotonic_ns
         self._session: aiohttp.ClientSession | None = None
@@ -183,6 +191,41 @@ class MarketRest:
             until_ns = page[0].open_time_ns
         return [bar for page in reversed(pages) for bar in page]
 
+    async def charges(self, symbol: str, start_ns: int, end_ns: int) -> list[Charge]:
+        """
+        Return the funding charged within ``[start_ns, end_ns]``, oldest first.
+
+        Only of a venue that charges at funding times.
+
+        Raises
+        ------
+        VenueError
+            Of the kind that says whether to try again.
+        """
+        dialect = FUNDING[self.venue]
+        found: list[Charge] = []
+        span: tuple[int, int] | None = (start_ns, end_ns)
+        for _ in range(_PAGES_MAX):
+            if span is None:
+                break
+            page = dialect.parse_charges(await self._get(dialect.charges(symbol, span)))
+            found += page
+            span = dialect.remaining(page, span)
+        return sorted(found)
+
+    async def funding_schedule(self, symbol: str) -> Schedule:
+        """
+        Return when funding is charged next, at a venue that charges at times.
+
+        Raises
+        ------
+        VenueError
+            Of the kind that says whether to try again.
+        """
+        dialect = FUNDING[self.venue]
+        answers = [await self._get(request) for request in dialect.schedule(symbol)]
+        return dialect.parse_schedule(symbol, answers)
+
     async def _get(self, request: Request) -> bytes:
         assert self._session is not None, "used inside `async with`"
         path = request.path
@@ -236,8 +279,7 @@ class MarketRest:
         now_ns = self._clock.monotonic_ns()
         passed = (now_ns - self._budget_monotonic_ns) / NS_PER_SECOND
         self._budget_monotonic_ns = now_ns
-        per_second = self._dialect.weight_per_second
-        refilled = self._budget + passed * per_second
-        self._budget = min(self._dialect.weight_burst, refilled) - weight
+        refilled = self._budget + passed * self._per_second
+        self._budget = min(self._burst, refilled) - weight
         if self._budget < 0:
-            await asyncio.sleep(-self._budget / per_second)
+            await asyncio.sleep(-self._budget / self._per_second)
