@@ -28,7 +28,8 @@ from cryptoquantix.data.segments import recorded_gaps
 from cryptoquantix.data.store import locked
 from cryptoquantix.live import recorder as recorder_module
 from cryptoquantix.live import tick_spool
-from cryptoquantix.live.recorder import Recorder, RecorderLock
+from cryptoquantix.live.recorder import Recorder
+from cryptoquantix.live.recorder_lock import RecorderLock
 from processes import start_nats
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
@@ -242,7 +243,9 @@ def test_ticks_of_another_origin_are_never_mixed(tmp_path):
     assert simulated.ticks_dropped == 10
 
 
-def test_a_full_disk_is_told_and_what_is_written_stays_whole(tmp_path, monkeypatch):
+async def test_a_full_disk_is_told_and_what_is_written_stays_whole(
+    tmp_path, monkeypatch
+):
     """The disk takes half a record, then nothing; later there is room again."""
     recorder = a_recorder(tmp_path)
     hear(recorder, batch(range(1, 11)))
@@ -259,8 +262,10 @@ def test_a_full_disk_is_told_and_what_is_written_stays_whole(tmp_path, monkeypat
     assert "not recorded" in recorder.status().problem
     assert recorder.ticks_dropped == 20
     monkeypatch.undo()
-    recorder._spool_until_ns = 0
+    recorder._closed_until_ns = 0
     hear(recorder, batch(range(31, 41)))
+    assert "not recorded" in recorder.status().problem, "nothing is synced yet"
+    await recorder.sync()
     assert recorder.status().problem == ""
     store(recorder)
     assert ids_of(held(tmp_path)) == [*range(1, 11), *range(31, 41)]

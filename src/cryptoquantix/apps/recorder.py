@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from cryptoquantix.apps.logs import setup_logs
@@ -15,9 +16,13 @@ from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.data.layout import DatasetKey, Marker
 from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import check_origin
-from cryptoquantix.live.recorder import Recorder, RecorderLock
+from cryptoquantix.live.recorder import Recorder
+from cryptoquantix.live.recorder_lock import RecorderLock
+from cryptoquantix.venues.market_rest import MarketRest
 
 SIMULATED = "simulator"
+# The feed asks at its own pace at the same address, and those who act come first.
+REST_SHARE = 0.25
 
 
 def run(config: Path | None = None) -> None:
@@ -63,17 +68,25 @@ def marker_of(settings: Settings, instrument: InstrumentId) -> Marker:
 
 
 async def _record(settings: Settings, wanted: list[InstrumentId]) -> None:
-    client = await connect(settings.nats.url, "recorder")
-    try:
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        rests = {
+            venue: await stack.enter_async_context(
+                MarketRest(settings.venues[venue.value].rest, clock, venue, REST_SHARE)
+            )
+            for venue in Venue
+            if venue.value in settings.venues
+        }
+        client = await connect(settings.nats.url, "recorder")
+        stack.push_async_callback(client.close)
         recorder = Recorder(
             settings.catalog,
             settings.recorder_directory / "spool",
             wanted,
             lambda instrument: marker_of(settings, instrument),
             client,
-            SystemClock(),
+            clock,
             settings.recorder.segment_seconds,
+            rests,
         )
         await recorder.run()
-    finally:
-        await client.close()

@@ -26,6 +26,12 @@ from cryptoquantix.data.schema import TICKS, TIME_COLUMN
 from cryptoquantix.data.store import Staging, locked, split_by_date
 
 GAPS: Final = "gaps.jsonl"
+NOT_HEARD: Final = "not heard"
+UNAVAILABLE: Final = "not to be had"
+RENUMBERED: Final = "renumbered"
+FILLED: Final = "filled"
+# What is said of a gap last may be on disk first: a fill is noted by another hand.
+_WEIGHT: Final = {FILLED: 2, UNAVAILABLE: 1}
 _HOURS: Final = 24
 
 
@@ -33,7 +39,9 @@ class RecordedGap(NamedTuple):
     """
     Ticks that a recorder did not get: after one id and before another.
 
-    Times are of the ticks around it; ``noted_ns`` is wall time. ``why`` is a word.
+    Times are of the ticks around it; ``noted_ns`` is wall time. ``why`` is one of
+    ``NOT_HEARD``, ``UNAVAILABLE`` (the venue's history does not reach back so far),
+    ``RENUMBERED`` and ``FILLED``, which ends what was noted of the same two ids.
     """
 
     after_id: int
@@ -112,7 +120,11 @@ def check_origin(root: Path, key: DatasetKey, marker: Marker) -> None:
 
 
 def recorded_gaps(root: Path, key: DatasetKey) -> list[RecordedGap]:
-    """Return the gaps noted for a dataset, in the order of their ids, each once."""
+    """
+    Return the gaps noted for a dataset, in the order of their ids, each once.
+
+    Those that were filled are none.
+    """
     path = root / key.path / GAPS
     if not path.exists():
         return []
@@ -122,8 +134,14 @@ def recorded_gaps(root: Path, key: DatasetKey) -> list[RecordedGap]:
             gap = RecordedGap(**json.loads(line))
         except (ValueError, TypeError):
             continue  # the last line of a process that was killed
-        found.setdefault((gap.after_id, gap.before_id), gap)
-    return [found[ids] for ids in sorted(found)]
+        ids = gap.after_id, gap.before_id
+        if ids not in found or _weight(gap) > _weight(found[ids]):
+            found[ids] = gap
+    return [found[ids] for ids in sorted(found) if found[ids].why != FILLED]
+
+
+def _weight(gap: RecordedGap) -> int:
+    return _WEIGHT.get(gap.why, 0)
 
 
 def compact(root: Path, key: DatasetKey, date: str) -> int:

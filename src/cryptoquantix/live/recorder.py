@@ -1,25 +1,25 @@
 """
-Ticks from the bus into the catalog; it asks no venue and repairs nothing.
+Ticks from the bus into the catalog; it alters none and holds no key.
 
 What is heard is on disk at once (:mod:`.tick_spool`) and in the catalog as a segment
 within a minute. A kill loses what was not yet heard, a power cut the last second. What
-never came is noted as a gap. A disk that is full is told, once a second, for as long as
-it is: ticks are dropped then and counted, and what is written stays whole.
+never came is noted as a gap, and fetched where the venue still has it
+(:mod:`.gap_filler`). A disk that is full is told in the status for as long as it is:
+ticks are dropped then and counted, and what is written stays whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import nats.errors
-import polars as pl
+import numpy as np
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -31,51 +31,35 @@ from cryptoquantix.bus.connection import (
 from cryptoquantix.bus.messages import MessageDecoder, RecorderStatus, TickBatch, encode
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import DataError, SettingsError
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.errors import DataError
+from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.data.layout import DatasetKey, Marker
 from cryptoquantix.data.schema import DatasetKind
-from cryptoquantix.data.segments import add_segment, check_origin, compact
-from cryptoquantix.live.segment_builder import Segment, SegmentBuilder
-from cryptoquantix.live.tick_spool import TickSpool, read_spool, spool_files
+from cryptoquantix.data.segments import (
+    NOT_HEARD,
+    RecordedGap,
+    add_segment,
+    check_origin,
+    compact,
+)
+from cryptoquantix.live.gap_filler import GapFiller, WantedGap
+from cryptoquantix.live.recorded import newest_ticks, open_gaps
+from cryptoquantix.live.segment_builder import (
+    Segment,
+    SegmentBuilder,
+    gap_before,
+    instrument_of,
+)
+from cryptoquantix.live.tick_spool import TickSpool, adopt, read_spool, spool_files
+from cryptoquantix.venues.market_rest import MarketRest
 
 SYNC_SECONDS: Final = 1.0
 SPOOL_BYTES_MAX: Final = 32 * 1024 * 1024
 COMPACT_SECONDS: Final = 600.0
 _BUSY_SECONDS: Final = 0.5
-_LOCK: Final = "LOCK"
 
 _log = logging.getLogger(__name__)
-
-
-class RecorderLock:
-    """
-    The right to be the one recorder of a folder, until :meth:`release` or the end.
-
-    Raises
-    ------
-    SettingsError
-        If another process records here, or the folder cannot be written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            msg = f"cannot write to {folder}: {error.strerror}"
-            raise SettingsError(msg) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._descriptor)
-            msg = f"another recorder writes to {folder}"
-            raise SettingsError(msg) from None
-
-    def release(self) -> None:
-        """Let another recorder begin."""
-        os.close(self._descriptor)
 
 
 class Recorder:
@@ -98,9 +82,11 @@ class Recorder:
         Wall time names spool files, monotonic time ends them.
     segment_seconds : float
         How long a segment is.
+    rests : mapping of Venue to MarketRest, optional
+        Where prints that were not heard are fetched.
     """
 
-    def __init__(  # noqa: PLR0917 - seven parts, all needed
+    def __init__(  # noqa: PLR0917 - eight parts, seven of them needed
         self,
         catalog: Path,
         spool: Path,
@@ -109,6 +95,7 @@ class Recorder:
         client: Client,
         clock: Clock,
         segment_seconds: float = 60.0,
+        rests: Mapping[Venue, MarketRest] | None = None,
     ) -> None:
         self.catalog = catalog
         self.folder = spool
@@ -117,20 +104,28 @@ class Recorder:
         self.segments = 0
         self.gaps = 0
         self.ticks_dropped = 0
-        self.problem = ""
+        self._spool_problem = ""
+        self._store_problem = ""
         self._marker = marker
         self._client = client
         self._clock = clock
         self._segment_ns = int(segment_seconds * NS_PER_SECOND)
         self._spool: TickSpool | None = None
         self._spool_until_ns = 0
+        self._closed_until_ns = clock.monotonic_ns()
         self._number = 0
         self._synced_ns = 0
         self._is_dirty = False
         self._refused: set[InstrumentId] = set()
-        self._heard: set[str] = set()
+        # By subject, None where the name is no instrument's.
+        self._heard: dict[str, InstrumentId | None] = {}
         self._batches = MessageDecoder(TickBatch)
-        self._newest = _newest(catalog)
+        adopt(spool)
+        self._newest = newest_ticks(catalog)
+        self._last = dict(self._newest)  # the newest heard
+        # The jitter must differ between recorders that restart together.
+        random = np.random.default_rng(clock.time_ns())
+        self._filler = GapFiller(rests or {}, self._store_fill, clock, random)
         self._full = asyncio.Event()
         self._storing = threading.Lock()
         self._is_ending = threading.Event()
@@ -143,17 +138,26 @@ class Recorder:
         time that takes.
         """
         await asyncio.to_thread(self._store_all)
+        self._last = dict(self._newest)
+        for wanted in await asyncio.to_thread(self._open_gaps):
+            self._filler.begin(wanted)
         try:
             await self._listen()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._sync_for_ever())
                 group.create_task(self._store_for_ever())
                 group.create_task(self._compact_for_ever())
+                group.create_task(self._filler.run())
                 group.create_task(self._report())
         finally:
             self._is_ending.set()
             self._end_spool()
             self._store_all()
+
+    @property
+    def problem(self) -> str:
+        """What keeps ticks from the disk or the catalog now, empty where nothing."""
+        return self._spool_problem or self._store_problem
 
     def status(self) -> RecorderStatus:
         """Return what the recorder says of itself now."""
@@ -167,6 +171,7 @@ class Recorder:
             ticks_dropped=self.ticks_dropped,
             synced_ns=self._synced_ns,
             problem=self.problem,
+            filled=self._filler.prints,
         )
 
     # Hearing.
@@ -189,38 +194,52 @@ class Recorder:
         batch = self._batches.decode(payload)
         if batch is None or not batch.ticks:
             return
-        self._heard.add(subject)
-        try:
-            if self._spool is None:
-                self._begin_spool()
-            assert self._spool is not None, "begun"
-            self._spool.append(payload)
-        except OSError as error:
+        if subject not in self._heard:
+            self._heard[subject] = instrument_of(batch)
+        if not self._append(payload):
             self.ticks_dropped += len(batch.ticks)
-            self._fail(f"ticks are not recorded: {error.strerror or error}")
             return
         self.ticks += len(batch.ticks)
         self._is_dirty = True
+        self._watch(batch, self._heard[subject])
 
-    def _begin_spool(self) -> None:
-        if self.problem and self._clock.monotonic_ns() < self._spool_until_ns:
-            raise OSError(28, self.problem.partition(": ")[2] or self.problem)
-        self._number = max(self._number + 1, self._clock.time_ns())
-        self._spool = TickSpool(self.folder, self._number)
-        self._spool_until_ns = self._clock.monotonic_ns() + self._segment_ns
-        if self.problem:
-            _log.info("recording again", extra={"dropped": self.ticks_dropped})
-            self.problem = ""
+    def _watch(self, batch: TickBatch, instrument: InstrumentId | None) -> None:
+        """Have fetched what is missing before a batch."""
+        if instrument is None:
+            return
+        last, newest = self._last.get(instrument), batch.ticks[-1]
+        gap = gap_before(batch, last, self._clock.time_ns())
+        if gap is not None and gap.why == NOT_HEARD:
+            steps = Decimal(batch.tick_size), Decimal(batch.lot_size)
+            self._filler.begin(WantedGap(instrument, *steps, gap))
+        if gap is not None or last is None or newest[4] > last[0]:
+            self._last[instrument] = newest[4], newest[0]
+
+    def _append(self, payload: bytes) -> bool:
+        """Write one message to the spool; False where it cannot be written now."""
+        now_ns = self._clock.monotonic_ns()
+        if self._spool is None and now_ns < self._closed_until_ns:
+            return False
+        try:
+            if self._spool is None:
+                self._number = max(self._number + 1, self._clock.time_ns())
+                self._spool = TickSpool(self.folder, self._number)
+                self._spool_until_ns = now_ns + self._segment_ns
+            self._spool.append(payload)
+        except OSError as error:
+            self._fail(f"ticks are not recorded: {error.strerror or error}")
+            return False
+        return True
 
     def _fail(self, problem: str) -> None:
-        if problem != self.problem:
+        if problem != self._spool_problem:
             _log.error("recorder", extra={"problem": problem})
-        self.problem = problem
+        self._spool_problem = problem
         spool, self._spool = self._spool, None
         if spool is not None:
             spool.abandon()
         # The next attempt is a second away: a full disk stays full for a while.
-        self._spool_until_ns = self._clock.monotonic_ns() + NS_PER_SECOND
+        self._closed_until_ns = self._clock.monotonic_ns() + NS_PER_SECOND
 
     def _end_spool(self) -> None:
         spool, self._spool = self._spool, None
@@ -233,22 +252,30 @@ class Recorder:
     async def _sync_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            spool = self._spool
-            if spool is None:
-                continue
-            time_ns = self._clock.time_ns()
-            try:
-                if self._is_dirty:
-                    self._is_dirty = False
-                    await asyncio.to_thread(spool.sync)
-                self._synced_ns = time_ns
-            except OSError as error:
-                self._fail(f"ticks are not on disk: {error.strerror or error}")
-                continue
-            is_over = self._clock.monotonic_ns() >= self._spool_until_ns
-            if is_over or spool.size > SPOOL_BYTES_MAX:
-                self._end_spool()
-                self._full.set()
+            await self.sync()
+
+    async def sync(self) -> None:
+        """Wait until what was heard is on disk; end a segment that is over."""
+        spool, time_ns = self._spool, self._clock.time_ns()
+        if spool is None:
+            return
+        try:
+            if self._is_dirty:
+                self._is_dirty = False
+                await asyncio.to_thread(spool.sync)
+        except OSError as error:
+            self._fail(f"ticks are not on disk: {error.strerror or error}")
+            return
+        if self._spool is not spool:
+            return  # it failed meanwhile
+        self._synced_ns = time_ns
+        if self._spool_problem:
+            _log.info("recording again", extra={"dropped": self.ticks_dropped})
+            self._spool_problem = ""
+        is_over = self._clock.monotonic_ns() >= self._spool_until_ns
+        if is_over or spool.size > SPOOL_BYTES_MAX:
+            self._end_spool()
+            self._full.set()
 
     # Storing.
 
@@ -259,12 +286,14 @@ class Recorder:
             await asyncio.to_thread(self._store_all)
 
     def _store_all(self) -> None:
-        """Put every spool file that is not being written into the catalog."""
+        """Put every whole spool file into the catalog."""
         with self._storing:
-            writing = self._spool.path if self._spool is not None else None
             for path in spool_files(self.folder):
-                if path != writing and not self._store(path):
+                if not self._store(path):
                     return
+            if self._store_problem:
+                _log.info("the catalog can be written again")
+                self._store_problem = ""
 
     def _store(self, path: Path) -> bool:
         """
@@ -284,29 +313,48 @@ class Recorder:
 
     def _store_segment(self, segment: Segment) -> bool:
         """Put one segment into the catalog; False where it has to be tried again."""
-        instrument = segment.instrument
-        key = DatasetKey(DatasetKind.TICKS, instrument)
-        plain = self._marker(instrument)
-        marker = Marker(
-            plain.source, generated=plain.generated, decimals=segment.decimals
-        )
         gaps = [segment.gap] if segment.gap is not None else []
         try:
-            check_origin(self.catalog, key, marker)
-        except DataError as error:
-            self._refuse(instrument, len(segment.ids), str(error))
-            return True
-        try:
-            self.segments += add_segment(
-                self.catalog, key, segment.frame(), marker, gaps
-            )
+            self._add(segment, gaps)
         except BlockingIOError:
             return False
         except DataError as error:
-            self._fail(str(error))
+            if str(error) != self._store_problem:
+                _log.error("recorder", extra={"problem": str(error)})
+            self._store_problem = str(error)
             return False
         self.gaps += len(gaps)
         return True
+
+    def _store_fill(self, segment: Segment, notes: list[RecordedGap]) -> bool:
+        """Put fetched prints into the catalog; False where it cannot be now."""
+        with self._storing:
+            try:
+                self._add(segment, notes)
+            except (BlockingIOError, DataError) as error:
+                _log.info("fetched prints not stored", extra={"reason": str(error)})
+                return False
+        return True
+
+    def _add(self, segment: Segment, gaps: list[RecordedGap]) -> None:
+        """Put ticks into the catalog, unless those there have another origin."""
+        key = DatasetKey(DatasetKind.TICKS, segment.instrument)
+        plain = self._marker(segment.instrument)
+        marker = Marker(
+            plain.source, generated=plain.generated, decimals=segment.decimals
+        )
+        try:
+            check_origin(self.catalog, key, marker)
+        except DataError as error:
+            self._refuse(segment.instrument, len(segment.ids), str(error))
+            return
+        self.segments += add_segment(self.catalog, key, segment.frame(), marker, gaps)
+
+    def _open_gaps(self) -> list[WantedGap]:
+        """Return what a recorder before this one missed and could not fetch."""
+        wanted = set(self.instruments) or set(self._newest)
+        found = wanted & set(self._newest)
+        return list(open_gaps(self.catalog, found, self._clock.time_ns()))
 
     def _refuse(self, instrument: InstrumentId, ticks: int, reason: str) -> None:
         self.ticks_dropped += ticks
@@ -341,33 +389,9 @@ class Recorder:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            if self.problem:
-                _log.error("recorder", extra={"problem": self.problem})
             try:
                 await self._client.publish(
                     subjects.RECORDER_STATUS, encode(self.status())
                 )
             except nats.errors.Error as error:
                 _log.debug("status not published", extra={"error": str(error)})
-
-
-def _newest(root: Path) -> dict[InstrumentId, tuple[int, int]]:
-    """Return id and time of the newest tick held of each instrument."""
-    catalog = Catalog(root)
-    found = {}
-    for dataset in catalog.datasets():
-        if dataset.kind is not DatasetKind.TICKS or not dataset.rows:
-            continue
-        date = catalog.dates(dataset.key)[-1]
-        last = (
-            pl.scan_parquet(
-                catalog.files(dataset.key, date), glob=False, hive_partitioning=False
-            )
-            .select(pl.col("trade_id"), pl.col("time").to_physical())
-            .sort("time", "trade_id")
-            .tail(1)
-            .collect(engine="streaming")
-        )
-        trade_id, time_ns = last.row(0)
-        found[dataset.instrument] = trade_id, time_ns
-    return found

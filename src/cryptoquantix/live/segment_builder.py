@@ -22,7 +22,8 @@ from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.quantity import float_from_steps, step_ratio
 from cryptoquantix.data.schema import TICKS, TIME
-from cryptoquantix.data.segments import RecordedGap
+from cryptoquantix.data.segments import NOT_HEARD, RENUMBERED, RecordedGap
+from cryptoquantix.venues.instrument_stream import TickTuple
 
 _EXACT: Final = 2**53
 
@@ -50,6 +51,17 @@ class Segment:
         """How many decimals its prices and sizes have at most."""
         steps = {"price": self.tick_size, "size": self.lot_size}
         return {name: _places(step) for name, step in steps.items()}
+
+    def extend(self, ticks: Iterable[TickTuple], after_id: int = -1) -> None:
+        """Add those of ``ticks`` that come after an id."""
+        for time_ns, price, size, is_maker, trade_id in ticks:
+            if trade_id <= after_id:
+                continue  # heard before
+            self.times.append(time_ns)
+            self.prices.append(price)
+            self.sizes.append(size)
+            self.makers.append(is_maker)
+            self.ids.append(trade_id)
 
     def frame(self) -> pl.DataFrame:
         """Return its ticks as rows of the catalog, by time."""
@@ -87,7 +99,7 @@ class SegmentBuilder:
         current: dict[InstrumentId, Segment] = {}
         for payload in payloads:
             batch = self._decoder.decode(payload)
-            named = self._named(batch) if batch is not None else None
+            named = instrument_of(batch) if batch is not None else None
             if batch is None or named is None:
                 self.refused += 1
                 continue
@@ -97,13 +109,6 @@ class SegmentBuilder:
                 current[named] = fresh
                 done.append(fresh)
         return [segment for segment in done if len(segment.ids)]
-
-    def _named(self, batch: TickBatch) -> InstrumentId | None:
-        try:
-            Decimal(batch.tick_size), Decimal(batch.lot_size)
-            return InstrumentId.parse(f"{batch.venue}:{batch.name}")
-        except (SettingsError, ArithmeticError):
-            return None
 
     def _add(
         self,
@@ -115,27 +120,29 @@ class SegmentBuilder:
         """Put a batch into ``segment``, or into a new one, which is returned."""
         last = self.last.get(instrument)
         steps = (Decimal(batch.tick_size), Decimal(batch.lot_size))
-        gap = _gap(batch, last, noted_ns)
-        is_anew = gap is not None and gap.why == "renumbered"
+        gap = gap_before(batch, last, noted_ns)
+        is_anew = gap is not None and gap.why == RENUMBERED
         fresh = None
         if segment is None or gap is not None or _steps_of(segment) != steps:
             fresh = segment = Segment(instrument, *steps, gap=gap)
         last_id = -1 if last is None or is_anew else last[0]
-        for time_ns, price, size, is_maker, trade_id in batch.ticks:
-            if trade_id <= last_id:
-                continue  # heard before
-            segment.times.append(time_ns)
-            segment.prices.append(price)
-            segment.sizes.append(size)
-            segment.makers.append(is_maker)
-            segment.ids.append(trade_id)
+        segment.extend(batch.ticks, last_id)
         newest = batch.ticks[-1]
         if newest[4] > last_id:
             self.last[instrument] = newest[4], newest[0]
         return fresh
 
 
-def _gap(
+def instrument_of(batch: TickBatch) -> InstrumentId | None:
+    """Return whose ticks a batch has; None where its names or steps are none."""
+    try:
+        Decimal(batch.tick_size), Decimal(batch.lot_size)
+        return InstrumentId.parse(f"{batch.venue}:{batch.name}")
+    except (SettingsError, ArithmeticError):
+        return None
+
+
+def gap_before(
     batch: TickBatch, last: tuple[int, int] | None, noted_ns: int
 ) -> RecordedGap | None:
     """Return what is missing between the last tick and a batch, None where nothing."""
@@ -148,7 +155,7 @@ def _gap(
     is_lower = first[4] <= last_id
     if is_lower and batch.follows != -1:
         return None  # heard before; its end may be new
-    why = "renumbered" if is_lower else "not heard"
+    why = RENUMBERED if is_lower else NOT_HEARD
     return RecordedGap(last_id, first[4], last_ns, first[0], noted_ns, why)
 
 

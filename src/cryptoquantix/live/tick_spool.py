@@ -9,6 +9,8 @@ nothing half-written is ever believed.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import struct
 import zlib
@@ -20,6 +22,8 @@ _HEADER: Final = struct.Struct("<II")
 _RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 _OPEN: Final = ".open"
 _CLOSED: Final = ".spool"
+
+_log = logging.getLogger(__name__)
 
 
 class TickSpool:
@@ -96,8 +100,13 @@ class TickSpool:
         return closed
 
     def abandon(self) -> None:
-        """Let go of the file as it is; it is read like one of a killed process."""
+        """Let go of the file as it is: of what is in it, what is whole will be read."""
         os.close(self._descriptor)
+        with contextlib.suppress(OSError):  # then the next process adopts it
+            if self.size:
+                self.path.rename(self.path.with_suffix(_CLOSED))
+            else:
+                self.path.unlink()
 
     def _forget_rest(self) -> None:
         try:
@@ -106,10 +115,23 @@ class TickSpool:
             return  # the checksum tells it apart
 
 
+def adopt(folder: Path) -> None:
+    """
+    Take over the files of processes that were killed, however broken at their ends.
+
+    Only while no other process writes here: :func:`spool_files` names no file that is
+    being written.
+    """
+    for path in folder.glob(f"*{_OPEN}"):
+        try:
+            path.rename(path.with_suffix(_CLOSED))
+        except OSError as error:
+            _log.warning("spool file not taken over", extra={"error": str(error)})
+
+
 def spool_files(folder: Path) -> list[Path]:
-    """Return a folder's spool files, oldest first, those of killed processes too."""
-    files = [*folder.glob(f"*{_CLOSED}"), *folder.glob(f"*{_OPEN}")]
-    return sorted(files, key=lambda path: path.stem)
+    """Return a folder's files that are no longer written, oldest first."""
+    return sorted(folder.glob(f"*{_CLOSED}"), key=lambda path: path.stem)
 
 
 def read_spool(path: Path) -> Iterator[bytes]:
