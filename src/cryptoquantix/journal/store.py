@@ -11,9 +11,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,16 +32,16 @@ from cryptoquantix.journal.records import (
     OrderStanding,
     Report,
 )
-from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
-from cryptoquantix.journal.tables import (
-    baselines,
-    changes,
-    fills,
-    flows,
-    order_events,
-    orders,
-    reports,
+from cryptoquantix.journal.rows import (
+    IS_KNOWN,
+    STANDING_COLUMNS,
+    insert,
+    insert_note,
+    insert_order,
+    standing,
 )
+from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
+from cryptoquantix.journal.tables import baselines, fills, flows, orders, reports
 
 
 class Journal:
@@ -66,6 +65,7 @@ class Journal:
             self._connection = self._engine.connect()
             self._check()
             self._grow_log()
+            self._driver = _driver(self._connection)
         except exc.DatabaseError as error:
             self.close()
             msg = f"the journal {path} cannot be read: {error.orig}"
@@ -83,7 +83,7 @@ class Journal:
 
     def __contains__(self, client_order_id: object) -> bool:
         """Return whether an order with this id was ever journalled."""
-        return self._rows(_IS_KNOWN, (client_order_id,)) != []
+        return self._rows(IS_KNOWN, (client_order_id,)) != []
 
     # -- writing ----------------------------------------------------------------
 
@@ -96,55 +96,44 @@ class Journal:
         JournalError
             If it could not be written, or its id or its attempt is already there.
         """
-        values = msgspec.structs.asdict(record) | {
-            "state": OrderState.JOURNALED.value,
-            "updated_ns": record.created_ns,
-        }
-        with self._writing(f"order {record.client_order_id}") as connection:
-            _insert(connection, orders, values)
+        self.record_orders((record,))
+
+    def record_orders(self, records: Sequence[OrderRecord]) -> None:
+        """
+        Write orders durably, all of them or none, as :meth:`record_order` does.
+
+        Raises
+        ------
+        JournalError
+            If one of them could not be written: then none is.
+        """
+        names = ", ".join(record.client_order_id for record in records)
+        with self._writing(f"order {names}") as connection:
+            for record in records:
+                insert_order(connection, record)
 
     def record_note(self, note: OrderNote) -> None:
         """Write what was learned about an order, and its state after it."""
-        event = {name: getattr(note, name) for name in _EVENT_COLUMNS}
-        after = (
-            str(note.state),
-            note.time_ns,
-            note.filled_lots,
-            note.venue_order_id,
-            note.client_order_id,
-        )
         with self._writing(f"{note.event} of {note.client_order_id}") as connection:
-            _insert(connection, order_events, event)
-            row = connection.exec_driver_sql(_UPDATE_ORDER, after).one()
-            _tell(connection, orders, dict(zip(_ORDER_COLUMNS, row, strict=True)))
+            insert_note(connection, note)
 
     def record_fills(self, records: Sequence[FillRecord]) -> list[FillRecord]:
         """Write the fills that are not there yet; return those, in their order."""
-        new: list[FillRecord] = []
-        if not records:
-            return new
-        with self._writing(f"{len(records)} fills") as connection:
-            new += [r for r in records if _insert_once(connection, fills, r)]
-        return new
+        return self._record_new(fills, records, "fills")
 
     def record_flows(self, records: Sequence[FlowRecord]) -> list[FlowRecord]:
         """Write the funding that is not there yet; return that, in its order."""
-        new: list[FlowRecord] = []
-        if not records:
-            return new
-        with self._writing(f"{len(records)} fundings") as connection:
-            new += [r for r in records if _insert_once(connection, flows, r)]
-        return new
+        return self._record_new(flows, records, "fundings")
 
     def record_baseline(self, baseline: Baseline) -> None:
         """Write what an instrument held when the journal first met it, once."""
         with self._writing(f"baseline of {baseline.instrument}") as connection:
-            _insert(connection, baselines, msgspec.structs.asdict(baseline))
+            insert(connection, baselines, msgspec.structs.asdict(baseline))
 
     def record_report(self, report: Report) -> None:
         """Write something a person should know."""
         with self._writing(f"report {report.kind}") as connection:
-            _insert(connection, reports, msgspec.structs.asdict(report))
+            insert(connection, reports, msgspec.structs.asdict(report))
 
     # -- queries ----------------------------------------------------------------
 
@@ -246,15 +235,30 @@ class Journal:
 
     # -- inside -----------------------------------------------------------------
 
-    # The way of an order is written in SQL: SQLAlchemy takes half a millisecond to
-    # build such a statement, each time.
+    def _record_new[S: msgspec.Struct](
+        self, table: sa.Table, records: Sequence[S], what: str
+    ) -> list[S]:
+        """Write the records none of whose keys is there; return those."""
+        if not records:
+            return []
+        with self._writing(f"{len(records)} {what}") as connection:
+            return [
+                record
+                for record in records
+                if insert(
+                    connection,
+                    table,
+                    msgspec.structs.asdict(record),
+                    "INSERT OR IGNORE",
+                )
+            ]
 
     def _standings(self, condition: str, *values: object) -> list[OrderStanding]:
         query = (
-            f"SELECT {_STANDING_COLUMNS} FROM orders WHERE {condition} "  # noqa: S608 - ours
+            f"SELECT {STANDING_COLUMNS} FROM orders WHERE {condition} "  # noqa: S608 - ours
             "ORDER BY created_ns, bar_ns, attempt"
         )
-        return [_standing(row) for row in self._rows(query, values)]
+        return [standing(row) for row in self._rows(query, values)]
 
     def _rows(
         self, query: sa.Select[Any] | str, values: tuple[object, ...] = ()
@@ -262,12 +266,10 @@ class Journal:
         try:
             if isinstance(query, str):
                 # Past SQLAlchemy's rows, which cost more than SQLite's answer.
-                raw = self._connection.connection.cursor()
-                try:
-                    found: list[tuple[Any, ...]] = raw.execute(query, values).fetchall()
-                    return found
-                finally:
-                    raw.close()
+                found: list[tuple[Any, ...]] = self._driver.execute(
+                    query, values
+                ).fetchall()
+                return found
             with self._connection.begin():
                 return [tuple(row) for row in self._connection.execute(query)]
         except (exc.DatabaseError, sqlite3.Error) as error:
@@ -276,13 +278,13 @@ class Journal:
             raise JournalError(msg) from None
 
     @contextmanager
-    def _writing(self, what: str) -> Iterator[sa.Connection]:
+    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
         try:
-            with self._connection.begin():
-                yield self._connection
-        except (exc.DBAPIError, exc.InvalidRequestError) as error:
-            cause = getattr(error, "orig", None) or error
-            msg = f"the journal {self.path} could not write {what}: {cause}"
+            # Commits, durably, or rolls everything back.
+            with self._driver as connection:
+                yield connection
+        except sqlite3.Error as error:
+            msg = f"the journal {self.path} could not write {what}: {error}"
             raise JournalError(msg) from None
 
     def _check(self) -> None:
@@ -337,74 +339,15 @@ class Journal:
             raise JournalError(msg) from None
 
 
-def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
-    is_new = _write(connection, table, values, "INSERT")
-    assert is_new, "a row that is there already is an error of SQLite's"
-
-
-def _insert_once(
-    connection: sa.Connection, table: sa.Table, record: msgspec.Struct
-) -> bool:
-    """Write a record where none of its key is there; return whether it was new."""
-    values = msgspec.structs.asdict(record)
-    return _write(connection, table, values, "INSERT OR IGNORE")
-
-
-def _write(
-    connection: sa.Connection, table: sa.Table, values: dict[str, Any], verb: str
-) -> bool:
-    row = _DEFAULTS.get(table.name, {}) | _plain(values)
-    statement = _insert_text(table.name, tuple(row), verb)
-    result = connection.exec_driver_sql(statement, tuple(row.values()))
-    if not result.rowcount:
-        return False
-    if "sequence" in table.c:
-        row = {"sequence": result.lastrowid} | row
-    _tell(connection, table, row)
-    return True
-
-
-@lru_cache
-def _insert_text(table: str, names: tuple[str, ...], verb: str) -> str:
-    listed = ", ".join(f'"{name}"' for name in names)
-    places = ", ".join("?" * len(names))
-    return f"{verb} INTO {table} ({listed}) VALUES ({places})"
-
-
-def _tell(connection: sa.Connection, table: sa.Table, row: Mapping[Any, Any]) -> None:
-    """Write down how a row now reads, in the same transaction: the mirror's input."""
-    text = msgspec.json.encode(row).decode()
-    connection.exec_driver_sql(_TELL, (table.name, text))
-
-
-# What a new row has where nothing is said; told to the mirror with the rest.
-_DEFAULTS: Final = {"orders": {"filled_lots": 0, "venue_order_id": ""}}
-_ORDER_COLUMNS: Final = tuple(column.name for column in orders.columns)
-_STANDING_COLUMNS: Final = ", ".join(
-    (
-        *OrderRecord.__struct_fields__,
-        *("state", "filled_lots", "venue_order_id", "updated_ns"),
-    )
-)
-_IS_KNOWN: Final = "SELECT 1 FROM orders WHERE client_order_id = ?"
-_TELL: Final = f"INSERT INTO {changes.name} (table_name, row) VALUES (?, ?)"  # noqa: S608 - ours
-_UPDATE_ORDER: Final = (
-    "UPDATE orders SET state = ?, updated_ns = ?, "  # noqa: S608 - ours
-    "filled_lots = coalesce(?, filled_lots), "
-    "venue_order_id = coalesce(?, venue_order_id) WHERE client_order_id = ? "
-    f"RETURNING {', '.join(_ORDER_COLUMNS)}"
-)
 _LOG_BYTES: Final = 8_000_000
 _LOG_PAGES: Final = 1_800  # a bound for when nobody tidies
-_EVENT_COLUMNS: Final = ("client_order_id", "time_ns", "event", "state", "detail")
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values`` as SQLite takes them: enums as their text."""
-    return {
-        name: str(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    """Return the driver's connection below SQLAlchemy's: there is but the one."""
+    found = connection.connection.driver_connection
+    assert isinstance(found, sqlite3.Connection), "the journal is SQLite's"
+    return found
 
 
 def _select(table: sa.Table, struct: type[msgspec.Struct]) -> sa.Select[Any]:
@@ -414,18 +357,6 @@ def _select(table: sa.Table, struct: type[msgspec.Struct]) -> sa.Select[Any]:
 def _struct[S: msgspec.Struct](row: tuple[Any, ...], struct: type[S]) -> S:
     values = dict(zip(struct.__struct_fields__, row, strict=True))
     return msgspec.convert(values, struct)
-
-
-def _standing(row: tuple[Any, ...]) -> OrderStanding:
-    *record, state, filled_lots, venue_order_id, updated_ns = row
-    values = dict(zip(OrderRecord.__struct_fields__, record, strict=True))
-    return OrderStanding(
-        record=msgspec.convert(values, OrderRecord),
-        state=OrderState(state),
-        filled_lots=filled_lots,
-        venue_order_id=venue_order_id,
-        updated_ns=updated_ns,
-    )
 
 
 def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI's

@@ -12,97 +12,116 @@ from typing import Final
 import sqlalchemy as sa
 
 META: Final = sa.MetaData()
-_TEXT, _INT, _REAL = sa.Text, sa.BigInteger, sa.Float
+
+
+def _text(
+    name: str, default: str | None = None, *, index: bool = False
+) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default=default, index=index)
+
+
+def _int(name: str, default: str | None = None) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default=default)
+
+
+def _key(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=True)
+
+
+def _sequence() -> sa.Column[int]:
+    """Return the number of a row, by the order of writing."""
+    return sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True)
+
 
 orders: Final = sa.Table(
     "orders",
     META,
-    sa.Column("client_order_id", _TEXT, primary_key=True),
-    sa.Column("account", _TEXT, nullable=False),
-    sa.Column("strategy", _TEXT, nullable=False),
-    sa.Column("instrument", _TEXT, nullable=False),
-    sa.Column("bar_ns", _INT, nullable=False),
-    sa.Column("attempt", _INT, nullable=False),
-    sa.Column("kind", _TEXT, nullable=False),
-    sa.Column("side", _TEXT, nullable=False),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("type", _TEXT, nullable=False),
-    sa.Column("price_ticks", _INT),
-    sa.Column("time_in_force", _TEXT, nullable=False),
-    sa.Column("lot_size", _TEXT, nullable=False),
-    sa.Column("target", _REAL, nullable=False),
-    sa.Column("reference_price", _TEXT, nullable=False),
-    sa.Column("wanted_lots", _INT, nullable=False),
-    sa.Column("held_lots", _INT, nullable=False),
-    sa.Column("created_ns", _INT, nullable=False),
-    sa.Column("build", _TEXT, nullable=False),
-    sa.Column("state", _TEXT, nullable=False, index=True),
-    sa.Column("filled_lots", _INT, nullable=False, server_default="0"),
-    sa.Column("venue_order_id", _TEXT, nullable=False, server_default="", index=True),
-    sa.Column("updated_ns", _INT, nullable=False),
-    sa.Column("shares", _TEXT, nullable=False, server_default=""),
-    sa.Column("style", _TEXT, nullable=False, server_default="market"),
+    _key("client_order_id"),
+    _text("account"),
+    _text("strategy"),
+    _text("instrument"),
+    _int("bar_ns"),
+    _int("attempt"),
+    _text("kind"),
+    _text("side"),
+    _int("size_lots"),
+    _text("type"),
+    sa.Column("price_ticks", sa.BigInteger),
+    _text("time_in_force"),
+    _text("lot_size"),
+    sa.Column("target", sa.Float, nullable=False),
+    _text("reference_price"),
+    _int("wanted_lots"),
+    _int("held_lots"),
+    _int("created_ns"),
+    _text("build"),
+    _text("state", index=True),
+    _int("filled_lots", "0"),
+    _text("venue_order_id", "", index=True),
+    _int("updated_ns"),
+    _text("shares", ""),
+    _text("style", "market"),
     sa.UniqueConstraint("account", "strategy", "instrument", "bar_ns", "attempt"),
     sqlite_with_rowid=True,
 )
 order_events: Final = sa.Table(
     "order_events",
     META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    _sequence(),
     sa.Column("client_order_id", sa.ForeignKey("orders.client_order_id"), index=True),
-    sa.Column("time_ns", _INT, nullable=False),
-    sa.Column("event", _TEXT, nullable=False),
-    sa.Column("state", _TEXT, nullable=False),
-    sa.Column("detail", _TEXT, nullable=False),
+    _int("time_ns"),
+    _text("event"),
+    _text("state"),
+    _text("detail"),
 )
 fills: Final = sa.Table(
     "fills",
     META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("instrument", _TEXT, nullable=False),
-    sa.Column("trade_id", _TEXT, nullable=False),
-    sa.Column("venue_order_id", _TEXT, nullable=False),
-    sa.Column("client_order_id", _TEXT, nullable=False, index=True),
-    sa.Column("side", _TEXT, nullable=False),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("lot_size", _TEXT, nullable=False),
-    sa.Column("price", _TEXT, nullable=False),
-    sa.Column("fee", _TEXT, nullable=False),
-    sa.Column("fee_currency", _TEXT, nullable=False),
-    sa.Column("venue_time_ns", _INT, nullable=False),
-    sa.Column("recorded_ns", _INT, nullable=False),
-    sa.Column("settlement", _TEXT, nullable=False, server_default=""),
+    _sequence(),
+    _text("instrument"),
+    _text("trade_id"),
+    _text("venue_order_id"),
+    _text("client_order_id", index=True),
+    _text("side"),
+    _int("size_lots"),
+    _text("lot_size"),
+    _text("price"),
+    _text("fee"),
+    _text("fee_currency"),
+    _int("venue_time_ns"),
+    _int("recorded_ns"),
+    _text("settlement", ""),
     sa.Column("is_inverse", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("instrument", "trade_id"),
 )
 flows: Final = sa.Table(
     "flows",
     META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("instrument", _TEXT, nullable=False),
-    sa.Column("flow_id", _TEXT, nullable=False),
-    sa.Column("cash", _TEXT, nullable=False),
-    sa.Column("currency", _TEXT, nullable=False),
-    sa.Column("venue_time_ns", _INT, nullable=False),
-    sa.Column("recorded_ns", _INT, nullable=False),
+    _sequence(),
+    _text("instrument"),
+    _text("flow_id"),
+    _text("cash"),
+    _text("currency"),
+    _int("venue_time_ns"),
+    _int("recorded_ns"),
     sa.UniqueConstraint("instrument", "flow_id"),
 )
 baselines: Final = sa.Table(
     "baselines",
     META,
-    sa.Column("instrument", _TEXT, primary_key=True),
-    sa.Column("size_lots", _INT, nullable=False),
-    sa.Column("trade_id", _TEXT, nullable=False),
-    sa.Column("time_ns", _INT, nullable=False),
+    _key("instrument"),
+    _int("size_lots"),
+    _text("trade_id"),
+    _int("time_ns"),
 )
 reports: Final = sa.Table(
     "reports",
     META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("time_ns", _INT, nullable=False),
-    sa.Column("kind", _TEXT, nullable=False),
-    sa.Column("subject", _TEXT, nullable=False),
-    sa.Column("text", _TEXT, nullable=False),
+    _sequence(),
+    _int("time_ns"),
+    _text("kind"),
+    _text("subject"),
+    _text("text"),
 )
 MIRRORED: Final = (orders, order_events, fills, flows, baselines, reports)
 
@@ -110,13 +129,13 @@ MIRRORED: Final = (orders, order_events, fills, flows, baselines, reports)
 changes: Final = sa.Table(
     "changes",
     META,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("table_name", _TEXT, nullable=False),
-    sa.Column("row", _TEXT, nullable=False),
+    _sequence(),
+    _text("table_name"),
+    _text("row"),
 )
 facts: Final = sa.Table(
     "facts",
     META,
-    sa.Column("name", _TEXT, primary_key=True),
-    sa.Column("value", _TEXT, nullable=False),
+    _key("name"),
+    _text("value"),
 )
