@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -61,22 +62,27 @@ class Live:
             self.bars += self._builder.add(tick)
 
 
+# For strategies that are modules of the tests.
+_PATHS = filter(None, (str(Path(__file__).parent.parent), os.getenv("PYTHONPATH")))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS)}
 COMMANDS = {"feed": ("feed", "binance"), "strategy": ("strategy",)}
 
 
 class Services:
     """The processes under test, by name."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, commands: dict = COMMANDS) -> None:
         self._config = config
+        self.commands = commands
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._logs: list[asyncio.Task[bytes]] = []
 
     async def start(self, name: str) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cryptoquantix", *COMMANDS[name]),
+            *(sys.executable, "-m", "cryptoquantix", *self.commands[name]),
             *("--config", str(self._config)),
             stderr=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT,
         )
         self._running[name] = process
         self._logs.append(asyncio.create_task(process.stderr.read()))

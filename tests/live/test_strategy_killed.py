@@ -84,7 +84,8 @@ def plain_run(strategy: str, params: dict, bars: list[Bar]) -> dict:
 
 
 TESTS = Path(__file__).parent.parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS)}
+PATHS = filter(None, (str(TESTS), os.environ.get("PYTHONPATH")))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
 
 
 def settings(nats, simulator) -> str:
