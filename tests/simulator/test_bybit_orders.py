@@ -440,6 +440,23 @@ def test_funding_is_an_execution_and_a_settlement(bench):
     assert past[0]["fundingRate"] == charge["feeRate"]
 
 
+def test_the_ledger_answers_for_a_day_unless_told_both_ends_of_a_week(bench):
+    bench.order()
+    day, now = 86_400_000, bench.clock.time_ns() // 1_000_000
+
+    def count(**span):
+        return len(bench.get("/v5/account/transaction-log", **span)["list"])
+
+    assert count() == count(startTime=now - day + 60_000) == 2
+    assert count(startTime=now - day - 60_000) == 0
+    assert count(endTime=now) == 2
+    assert count(endTime=now - 60_000) == 0
+    assert count(startTime=now - 6 * day, endTime=now) == 2
+    span = {"startTime": now - 8 * day, "endTime": now}
+    answer = bench.ask("GET", "/v5/account/transaction-log", span)
+    assert answer["retCode"] == 10001
+
+
 def test_a_position_beyond_its_margin_is_liquidated_and_says_so(bench):
     leverage = {"buyLeverage": "100", "sellLeverage": "100"}
     bench.post("/v5/position/set-leverage", **LINEAR, **leverage)

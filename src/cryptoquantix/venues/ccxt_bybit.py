@@ -43,6 +43,9 @@ _ORDERS: Final = (5, NS_PER_SECOND)
 _PAGES_MAX: Final = 50
 _FILLS_PAGE: Final = 100
 _WINDOW_SECONDS: Final = 10
+_LEDGER_SPAN_MS: Final = 7 * 86_400_000
+# Half a year at most is looked back: the venue takes 50 such requests a second.
+_LEDGER_KEPT_MS: Final = 26 * _LEDGER_SPAN_MS
 _TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: "GTC",
     TimeInForce.IOC: "IOC",
@@ -224,21 +227,32 @@ class CcxtBybit(CcxtAccount):
     async def funding(
         self, instruments: Iterable[InstrumentId], since_ns: int
     ) -> list[CashFlow]:
-        """Return funding booked at ``since_ns`` or later, oldest first."""
+        """
+        Return funding booked at ``since_ns`` or later, oldest first.
+
+        The venue answers for a week at a time (told a start alone, for the day after
+        it); what is older than half a year is not looked for.
+        """
         wanted = set(instruments)
+        end_ms = self.venue_time_ms() + 1_000
+        start_ms = max(since_ns // NS_PER_MS, end_ms - _LEDGER_KEPT_MS)
         found: list[CashFlow] = []
-        async for row in self._rows(
-            "transaction-log",
-            "privateGetV5AccountTransactionLog",
-            **_LINEAR,
-            accountType="UNIFIED",
-            type="SETTLEMENT",
-            startTime=str(since_ns // NS_PER_MS),
-            limit="50",
-        ):
-            with self._shaped("transaction-log"):
-                found += self._reader.funding([row])
-        return [flow for flow in reversed(found) if flow.instrument in wanted]
+        for week_ms in range(start_ms, end_ms, _LEDGER_SPAN_MS):
+            newest_first: list[CashFlow] = []
+            async for row in self._rows(
+                "transaction-log",
+                "privateGetV5AccountTransactionLog",
+                **_LINEAR,
+                accountType="UNIFIED",
+                type="SETTLEMENT",
+                startTime=str(week_ms),
+                endTime=str(min(week_ms + _LEDGER_SPAN_MS, end_ms) - 1),
+                limit="50",
+            ):
+                with self._shaped("transaction-log"):
+                    newest_first += self._reader.funding([row])
+            found += reversed(newest_first)
+        return [flow for flow in found if flow.instrument in wanted]
 
     # -- acting -----------------------------------------------------------------
 

@@ -12,13 +12,17 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import CredentialsRefused, OrderNotFound
+from cryptoquantix.core.errors import (
+    CredentialsRefused,
+    OrderNotFound,
+    VenueUnavailable,
+)
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -44,6 +48,7 @@ _REQUESTS: Final = (50, 5 * NS_PER_SECOND)
 _ORDERS: Final = (10, 4 * NS_PER_SECOND)
 _PAGES_MAX: Final = 50
 _FILLS_PAGE: Final = 100
+_LOG_PAGE: Final = 250
 _TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: "good_til_cancelled",
     TimeInForce.IOC: "immediate_or_cancel",
@@ -234,21 +239,40 @@ class CcxtDeribit(CcxtAccount):
         wanted = set(instruments)
         found: list[CashFlow] = []
         for coin in sorted({self._instruments[id_].settlement for id_ in wanted}):
-            answer = await self._read(
-                "get_transaction_log",
-                1,
-                "privateGetGetTransactionLog",
-                currency=coin,
-                start_timestamp=str(since_ns // NS_PER_MS),
-                end_timestamp=str(self._clock.time_ns() // NS_PER_MS + 1_000),
-                count="250",
-            )
-            with self._shaped("get_transaction_log"):
-                found += self._reader.funding(answer["result"]["logs"])
+            async for row in self._log(coin, since_ns):
+                with self._shaped("get_transaction_log"):
+                    found += self._reader.funding([row])
         return sorted(
             (flow for flow in found if flow.instrument in wanted),
             key=lambda flow: flow.venue_time_ns,
         )
+
+    async def _log(self, coin: str, since_ns: int) -> AsyncIterator[Any]:
+        """Yield one coin's transaction log, which comes in pages, newest first."""
+        request = "get_transaction_log"
+        extra: dict[str, str] = {}
+        for _ in range(_PAGES_MAX):
+            answer = await self._read(
+                request,
+                1,
+                "privateGetGetTransactionLog",
+                currency=coin,
+                start_timestamp=str(since_ns // NS_PER_MS),
+                end_timestamp=str(self.venue_time_ms() + 1_000),
+                count=str(_LOG_PAGE),
+                **extra,
+            )
+            with self._shaped(request):
+                rows = answer["result"]["logs"]
+                following = answer["result"].get("continuation")
+            for row in rows:
+                yield row
+            if not following or not rows:
+                return
+            extra = {"continuation": str(following)}
+        # What is missing is the oldest: better asked for anew than left out.
+        msg = f"{self.venue} has more than {_PAGES_MAX} pages of {request}"
+        raise VenueUnavailable(msg, venue=self.venue, request=request)
 
     # -- acting -----------------------------------------------------------------
 

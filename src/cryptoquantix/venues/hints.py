@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -320,6 +320,6 @@ def _sign(secret: str, text: str) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def _rpc(number: int, method: str, params: dict[str, object]) -> str:
+def _rpc(number: int, method: str, params: Mapping[str, object]) -> str:
     call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
     return json.dumps(call)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.simulator.accounts import Account, Booking, ChainMove
 from cryptoquantix.simulator.orders import FillDetail
+from cryptoquantix.simulator.wire.bybit_errors import bad_parameter
 from cryptoquantix.simulator.wire.bybit_ids import (
     EXECUTION,
     link_id_text,
@@ -32,21 +34,38 @@ def transaction_log(call: Call) -> Json:
     """Return every change of the wallet, newest first."""
     parameters, account = call.parameters, _account(call)
     limit = parameters.limit(20, 50)
-    start, end = parameters.time_ns("startTime"), parameters.time_ns("endTime")
+    start, end = _ledger_span(call)
     wanted = parameters.values.get("type")
     coin = parameters.values.get("currency")
     symbols = _base_symbols(call)
     rows = [
         (number, row)
         for number, time_ns, row in _ledger(call, account)
-        if (start is None or time_ns >= start)
-        and (end is None or time_ns < end + 1_000_000)
+        if start <= time_ns < end + 1_000_000
         and wanted in {None, row["type"]}
         and coin in {None, row["currency"]}
         and (symbols is None or row["symbol"] in symbols)
     ]
     shown, cursor = page(rows, call, limit)
     return {"list": shown, "nextPageCursor": cursor}
+
+
+def _ledger_span(call: Call) -> tuple[int, int]:
+    """
+    Return from when to when, in nanoseconds: a day where one end is not told.
+
+    Of both ends the venue takes a week at most.
+    """
+    start = call.parameters.time_ns("startTime")
+    end = call.parameters.time_ns("endTime")
+    if start is None:
+        end = call.time_ns if end is None else end
+        return end - NS_PER_DAY, end
+    if end is None:
+        return start, start + NS_PER_DAY
+    if end - start > 7 * NS_PER_DAY:
+        raise bad_parameter(text="endTime - startTime must not exceed 7 days")
+    return start, end
 
 
 def _base_symbols(call: Call) -> set[str] | None:
