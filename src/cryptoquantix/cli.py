@@ -587,13 +587,38 @@ def init(
     paper: Annotated[
         bool, typer.Option("--paper", help="A paper account of the real market.")
     ] = False,
+    testnet: Annotated[
+        bool, typer.Option("--testnet", help="The venues' testnets.")
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Real money; the keys are tried before."),
+    ] = False,
+    venues: Annotated[
+        str, typer.Option(help="binance,bybit,deribit (default: the first).")
+    ] = "",
+    record: Annotated[
+        bool, typer.Option("--record", help="Let `cqx up` record what is fed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a commented settings file for this machine's simulator."""
-    from cryptoquantix.apps.init import run
+    """Write a commented settings file: for a simulator, or as the options say."""
+    import getpass
 
-    done = run(file, simulator_json=simulator_json, is_forced=force, is_paper=paper)
-    text = f"wrote {done['written']}; next: `cqx up`, then `cqx rearm`"
+    from cryptoquantix.apps.init import mode_of, run
+
+    done = run(
+        file,
+        simulator_json=simulator_json,
+        is_forced=force,
+        mode=mode_of(paper=paper, testnet=testnet, live=live),
+        venues=[one.strip() for one in venues.split(",") if one.strip()],
+        is_recording=record,
+        ask=getpass.getpass if sys.stdin.isatty() else None,
+    )
+    is_local = done["mode"] in {"simulator", "paper"}
+    flag = "" if is_local else " --live"
+    text = f"wrote {done['written']}; next: `cqx up{flag}`, then `cqx rearm{flag}`"
     _print(done, as_json=as_json, text=text)
 
 

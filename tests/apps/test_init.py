@@ -4,12 +4,15 @@ from stat import S_IMODE
 
 import pytest
 
-from cryptoquantix.apps.init import run
+from cryptoquantix.apps.addresses import ADDRESSES
+from cryptoquantix.apps.init import Mode, mode_of, run
 from cryptoquantix.apps.risk_limits import limits_of
 from cryptoquantix.apps.settings import load_settings
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.risk.rules import Limits
 from cryptoquantix.strategies.registry import load
+from processes import start_simulator
+from risk_server.altered import altered
 
 LINE = {
     "venues": {
@@ -113,3 +116,117 @@ def test_the_limits_written_are_the_ones_that_hold_anyway(tmp_path) -> None:
     path = tmp_path / "cryptoquantix.toml"
     run(path, simulator_json=None, is_forced=False)
     assert limits_of(load_settings(path).risk) == Limits()
+
+
+def test_feeds_and_recorder_are_written_and_recording_is_an_option(tmp_path) -> None:
+    path = tmp_path / "cryptoquantix.toml"
+    for is_recording in (False, True):
+        run(path, simulator_json=None, is_forced=True, is_recording=is_recording)
+        settings = load_settings(path)
+        assert settings.recorder.enabled is is_recording
+        assert settings.feeds.instruments == ()
+        assert "[feeds]" in path.read_text()
+        assert not settings.journal.mirror.get_secret_value()
+
+
+@pytest.mark.parametrize("mode", [Mode.SIMULATOR, Mode.PAPER, Mode.TESTNET])
+def test_each_venue_asked_for_is_traded_at_the_addresses_of_the_mode(
+    tmp_path, mode
+) -> None:
+    path = tmp_path / "cryptoquantix.toml"
+    wanted = ["deribit", "bybit"]
+    done = run(path, simulator_json=None, is_forced=False, mode=mode, venues=wanted)
+    assert done == {
+        "written": str(path),
+        "mode": mode.value,
+        "venues": ["bybit", "deribit"],
+    }
+    settings = load_settings(path)
+    assert sorted(settings.venues) == sorted(wanted)
+    traded = {one.instrument.partition(":")[0] for one in settings.strategies}
+    assert traded == set(wanted)
+    for name, venue in settings.venues.items():
+        local = f"http://127.0.0.1:{8602 if name == 'bybit' else 8603}"
+        assert venue.rest == (ADDRESSES[name][0][0] if mode is Mode.TESTNET else local)
+    assert (settings.simulator.source == "venue") is (mode is Mode.PAPER)
+
+
+def test_a_person_is_asked_for_what_the_environment_lacks(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("CQX_VENUES__BINANCE__KEY", "from the environment")
+    asked: list[str] = []
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        return f" answer {len(asked)} "
+
+    path = tmp_path / "cryptoquantix.toml"
+    run(path, simulator_json=None, is_forced=False, mode=Mode.TESTNET, ask=ask)
+    assert [one.partition(" (")[0] for one in asked] == [
+        "binance, secret of execution",
+        "binance, key of the risk daemon",
+        "binance, secret of the risk daemon",
+    ]
+    assert "from the environment" not in path.read_text()
+    venue = load_settings(path).venues["binance"]
+    assert venue.key.get_secret_value() == "from the environment"
+    assert venue.secret.get_secret_value() == "answer 1"
+    assert venue.risk.key.get_secret_value() == "answer 2"
+
+
+def test_two_modes_or_an_unknown_venue_are_refused(tmp_path) -> None:
+    assert mode_of(paper=False, live=False) is Mode.SIMULATOR
+    assert mode_of(paper=False, live=True) is Mode.LIVE
+    with pytest.raises(SettingsError, match="choose one of --paper, --live"):
+        mode_of(paper=True, live=True)
+    path = tmp_path / "cryptoquantix.toml"
+    with pytest.raises(SettingsError, match="unknown venue 'kraken'"):
+        run(path, simulator_json=None, is_forced=False, venues=["kraken"])
+    assert not path.exists()
+
+
+def live(path, monkeypatch, **keys):
+    """``cqx init --live`` at Binance, with the simulator in the place of it."""
+    for name, value in keys.items():
+        monkeypatch.setenv(f"CQX_VENUES__BINANCE__{name.upper()}", value)
+    return run(path, simulator_json=None, is_forced=False, mode=Mode.LIVE)
+
+
+def test_live_keys_must_be_there_and_be_two(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "cryptoquantix.toml"
+    with pytest.raises(SettingsError, match="set CQX_VENUES__BINANCE__KEY"):
+        live(path, monkeypatch)
+    both = {"key": "k", "secret": "s", "risk__key": "k", "risk__secret": "s"}
+    with pytest.raises(SettingsError, match="a key of its own"):
+        live(path, monkeypatch, **both)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_live_keys_are_tried_and_must_not_withdraw(tmp_path, monkeypatch) -> None:
+    with start_simulator(tmp_path) as simulator:
+        venue = simulator.venue
+        keys = {
+            "rest": venue["rest"],
+            "key": venue["key"],
+            "secret": venue["secret"],
+            "risk__key": venue["risk"]["key"],
+            "risk__secret": venue["risk"]["secret"],
+        }
+        path = tmp_path / "new" / "cryptoquantix.toml"
+        with pytest.raises(SettingsError, match="binance, key of the risk daemon"):
+            live(path, monkeypatch, **keys | {"risk__key": "unknown"})
+        may = (b'"enableWithdrawals":false', b'"enableWithdrawals":true')
+        rights = "/sapi/v1/account/apiRestrictions"
+        with (
+            altered(venue["rest"], rights, *may) as address,
+            pytest.raises(SettingsError, match="may move money out"),
+        ):
+            live(path, monkeypatch, **keys | {"rest": address})
+        assert not path.exists()
+        assert live(path, monkeypatch, **keys)["mode"] == "live"
+    monkeypatch.delenv("CQX_VENUES__BINANCE__REST")
+    settings = load_settings(path)
+    assert settings.venues["binance"].rest == "https://fapi.binance.com"
+    assert "withdraw" in path.read_text()
+    assert venue["secret"] not in path.read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryptoquantix.apps.init import Mode
 from cryptoquantix.apps.init import run as write_init
 from cryptoquantix.apps.paper import market_address, prepared
 from cryptoquantix.apps.services import simulator_spec
@@ -312,19 +313,19 @@ def test_an_account_is_kept_over_a_restart_and_other_instruments_are_refused(tmp
 
 def test_what_init_writes_is_a_paper_account_with_keys_of_its_own(tmp_path):
     path = tmp_path / "cryptoquantix.toml"
-    write_init(path, simulator_json=None, is_forced=False, is_paper=True)
+    write_init(path, simulator_json=None, is_forced=False, mode=Mode.PAPER)
     settings = load_settings(path)
     venue = settings.venues["binance"]
     keys = {venue.key, venue.secret, venue.risk.key, venue.risk.secret}
     assert len({key.get_secret_value() for key in keys}) == 4
     assert market_address(settings, "binance").rest == "https://fapi.binance.com"
     with pytest.raises(SettingsError, match="leave --simulator-json out"):
-        write_init(path, simulator_json="-", is_forced=True, is_paper=True)
+        write_init(path, simulator_json="-", is_forced=True, mode=Mode.PAPER)
 
 
 def test_up_runs_the_simulator_which_alone_knows_every_key(tmp_path):
     path = tmp_path / "cryptoquantix.toml"
-    write_init(path, simulator_json=None, is_forced=False, is_paper=True)
+    write_init(path, simulator_json=None, is_forced=False, mode=Mode.PAPER)
     spec = simulator_spec(load_settings(path), path)
     assert spec is not None
     assert "--source" in spec.command

@@ -1,148 +1,58 @@
-"""``cqx init``: write a commented settings file; it never overwrites one unasked."""
+"""
+``cqx init``: write a commented settings file; it never overwrites one unasked.
+
+The mode is nothing but addresses and keys. Keys of a live venue are tried before
+anything is written: they must read and trade, and must not be able to withdraw.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from cryptoquantix.apps.settings import load_settings
-from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.apps.addresses import ADDRESSES
+from cryptoquantix.apps.init_text import KEYLESS, settings_text
+from cryptoquantix.apps.settings import Settings, load_settings
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.errors import SettingsError, VenueError
 
 _PORTS: Final = {"binance": 8600, "bybit": 8602, "deribit": 8603}
-_KEYLESS: Final = {"key": "", "secret": "", "risk": {"key": "", "secret": ""}}
+_WHO: Final = {"": "execution", "risk": "the risk daemon"}
 
-# Addresses of each venue's documentation: (testnet, live), REST before streams.
-ADDRESSES: Final = {
-    "binance": (
-        ("https://testnet.binancefuture.com", "wss://fstream.binancefuture.com"),
-        ("https://fapi.binance.com", "wss://fstream.binance.com"),
-    ),
-    "bybit": (
-        ("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
-        ("https://api.bybit.com", "wss://stream.bybit.com"),
-    ),
-    "deribit": (
-        ("https://test.deribit.com", "wss://test.deribit.com"),
-        ("https://www.deribit.com", "wss://www.deribit.com"),
-    ),
-}
-# What the daemon's key must and must not be allowed, in the venue's own words.
-_RIGHTS: Final = {
-    "binance": "Enable Reading, Enable Futures; no withdrawals, no internal transfer",
-    "bybit": "Unified Trading: Contract (orders and positions); nothing under Wallet",
-    "deribit": "account:read trade:read_write wallet:none",
-}
 
-_HEAD: Final = """\
-# The settings of one deployment. Every setting: docs/settings.md.
-# The environment goes before this file: CQX_RISK__TOKEN sets risk.token.
-# This file holds keys: keep it readable by its owner alone, and out of git.
+class Mode(StrEnum):
+    """Where orders will go."""
 
-# All that is written (journal, risk store, bus files, logs), relative to this file.
-directory = "var"
-# Market data, filled by `cqx ingest` and `cqx download`.
-catalog = "var/catalog"
+    SIMULATOR = "simulator"
+    PAPER = "paper"
+    TESTNET = "testnet"
+    LIVE = "live"
 
-[nats]
-# The bus. `cqx up` starts a server of its own.
-url = "nats://127.0.0.1:4222"
-embedded = true
 
-[risk]
-# The risk daemon serves permits and status here; `cqx up` makes its token.
-listen = "127.0.0.1:8700"
-url = "http://127.0.0.1:8700"
-# Trip at this drawdown of the rolling 24 h high-water mark, inclusive.
-drawdown_fraction_max = "0.03"
-# Warn at these fractions of it.
-warning_fractions = ["0.5", "0.8"]
-# Whether the price moves of coins held as collateral count in the drawdown.
-collateral_moves = true
-# Without a complete reading for so long entries stop; later they are canceled.
-blind_seconds = 5
-blind_cancel_seconds = 60
+type Ask = Callable[[str], str]
 
-"""
 
-_PAPER: Final = """\
-[simulator]
-# A paper account: `cqx up` runs a simulator at the addresses of [venues] that mirrors
-# the real market data of the same venues; no order can leave this machine.
-source = "venue"
-# What each venue's account is worth at first, in dollars.
-balance = "100000"
-# A market unheard of for so many seconds is halted.
-stale_seconds = 10
+def mode_of(**chosen: bool) -> Mode:
+    """
+    Return the mode chosen by name; the simulator where none is.
 
-"""
-
-_VENUE: Final = """\
-[venues.{name}]
-# Addresses of this machine are a simulator (`cqx simulate`); a live venue's address
-# additionally needs `--live` on `cqx up` and `cqx rearm`.
-#   testnet: {testnet}
-#   live:    {live}
-rest = {rest}
-ws = {ws}
-# Execution's key: may trade, must not withdraw. Instead of a key or a secret here,
-# key_file and secret_file name files that hold them.
-key = {key}
-secret = {secret}
-
-[venues.{name}.risk]
-# The risk daemon's own key on the same account; no other process is given it.
-# Rights: {rights}.
-key = {risk_key}
-secret = {risk_secret}
-
-"""
-
-_TAIL: Final = """\
-[[strategies]]
-name = "trend_breakout"
-instrument = "binance:BTCUSDT-PERP"
-bar_seconds = 60
-# History to ask for before targets count.
-warmup_days = 7
-
-[strategies.params]
-# The strategy's own; what is not named keeps its default.
-gate_days = 5
-leverage_max = 2.0
-
-[execution]
-# Fraction of the account's equity allotted to each strategy.
-equity_fraction = "1"
-# Gross exposure over equity.
-leverage_max = "3"
-
-[alarms]
-# A risk daemon silent for so many seconds is an alarm of its own, as is one whose
-# last complete reading is older than the second.
-daemon_silent_seconds = 10
-reading_age_seconds_max = 30
-# A critical alarm nobody acknowledges (/ack, `cqx alarms ack`) is repeated.
-escalate_minutes = 10
-# The daily report, UTC: a day without it is an alarm to you. Empty: none.
-all_clear_at = "07:00"
-
-[alarms.telegram]
-# Without any channel alarms are only logged. Ask @BotFather for a token.
-token = ""
-chat_id = ""
-# Who may write /status, /halt, /flatten. Empty: the person of a private chat.
-command_user_ids = []
-
-[alarms.apprise]
-# Any URL of https://github.com/caronc/apprise/wiki, under a name of yours.
-# mail = "mailto://user:password@example.com"
-# Then `cqx alarms test`.
-"""
+    Raises
+    ------
+    SettingsError
+        If two are.
+    """
+    names = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(names) > 1:
+        msg = f"choose one of {', '.join(f'--{name}' for name in names)}"
+        raise SettingsError(msg)
+    return Mode(names[0]) if names else Mode.SIMULATOR
 
 
 def run(
@@ -150,36 +60,58 @@ def run(
     *,
     simulator_json: str | None,
     is_forced: bool,
-    is_paper: bool = False,
-) -> dict[str, str]:
+    mode: Mode = Mode.SIMULATOR,
+    venues: Sequence[str] = (),
+    is_recording: bool = False,
+    ask: Ask | None = None,
+) -> dict[str, Any]:
     """
-    Write the settings to ``path`` whole or not at all, and return where.
+    Write the settings to ``path`` whole or not at all; return where, and of what.
 
     Parameters
     ----------
     simulator_json : str or None
-        A file with the line of ``cqx simulate --json``, ``-`` for standard input;
-        None leaves addresses on this machine, keys empty, and all venues but the first
-        commented out.
-    is_paper : bool
-        Settings of a paper account, whose keys are made up here.
+        A file with the line of ``cqx simulate --json``, ``-`` for standard input:
+        its addresses and keys are written. None leaves addresses on this machine.
+    mode : Mode
+        A paper account's keys are made up here. Those of a testnet or of live venues
+        are asked for, or left to the environment and to key files.
+    venues : sequence of str
+        Which; none: Binance, or all of the simulator's line. The others' tables are
+        written too, commented out.
+    ask : callable, optional
+        Asks a person for a secret; None where there is none to ask.
 
     Raises
     ------
     SettingsError
-        If ``path`` exists and ``is_forced`` is False, the line is not a simulator's,
-        or nothing can be written there.
+        If ``path`` exists and ``is_forced`` is False, an option is wrong, a live key
+        is missing or may do what it must not, or nothing can be written there.
     """
     if path.exists() and not is_forced:
         msg = f"{path} exists already: --force overwrites it"
         raise SettingsError(msg)
-    if is_paper and simulator_json:
-        msg = "--paper runs a simulator of its own: leave --simulator-json out"
+    if mode is not Mode.SIMULATOR and simulator_json:
+        msg = f"--{mode} has addresses of its own: leave --simulator-json out"
         raise SettingsError(msg)
-    if is_paper:
-        text = _HEAD + _PAPER + _local_tables(_made_up) + _TAIL
+    if simulator_json:
+        chosen = _of_the_simulator(simulator_json, _known(venues))
     else:
-        text = _HEAD + _venue_tables(simulator_json) + _TAIL
+        names = _known(venues) or [next(iter(ADDRESSES))]
+        chosen = {name: _venue(name, mode, ask) for name in names}
+    others = {
+        name: _addresses(name, mode) | KEYLESS
+        for name in ADDRESSES
+        if name not in chosen and not simulator_json
+    }
+    text = settings_text(
+        chosen, others, is_paper=mode is Mode.PAPER, is_recording=is_recording
+    )
+    _write(path, text, is_live=mode is Mode.LIVE)
+    return {"written": str(path), "mode": mode.value, "venues": list(chosen)}
+
+
+def _write(path: Path, text: str, *, is_live: bool) -> None:
     fresh = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,84 +119,132 @@ def run(
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
-        load_settings(fresh)  # what we write, we can read
+        settings = load_settings(fresh)  # what we write, we can read
+        if is_live:
+            asyncio.run(_check_keys(settings))
         fresh.replace(path)
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror}"
         raise SettingsError(msg) from None
     finally:
         fresh.unlink(missing_ok=True)
-    return {"written": str(path)}
 
 
-def _venue_tables(simulator_json: str | None) -> str:
-    if simulator_json:
-        venues = _venues(simulator_json)
-        return "".join(map(_venue, venues, venues.values()))
-    return _local_tables(lambda: _KEYLESS)
+def _known(venues: Sequence[str]) -> list[str]:
+    unknown = [name for name in venues if name not in ADDRESSES]
+    if unknown:
+        msg = f"unknown venue {unknown[0]!r}, expected {', '.join(ADDRESSES)}"
+        raise SettingsError(msg)
+    return [name for name in ADDRESSES if name in venues]
 
 
-def _local_tables(keys: Callable[[], dict[str, Any]]) -> str:
-    """Return tables of this machine's simulator, all but the first commented out."""
-    first, *others = [_venue(name, _local(name) | keys()) for name in ADDRESSES]
-    return first + "".join(map(_commented, others))
+def _venue(name: str, mode: Mode, ask: Ask | None) -> dict[str, Any]:
+    keys: dict[str, Any] = KEYLESS
+    if mode is Mode.PAPER:
+        keys = _pair(_made_up) | {"risk": _pair(_made_up)}
+    elif mode in {Mode.TESTNET, Mode.LIVE} and ask is not None:
+        keys = _asked(name, "", ask) | {"risk": _asked(name, "risk", ask)}
+    return _addresses(name, mode) | keys
 
 
-def _local(name: str) -> dict[str, Any]:
+def _addresses(name: str, mode: Mode) -> dict[str, Any]:
+    testnet, live = ADDRESSES[name]
+    if mode is Mode.TESTNET or mode is Mode.LIVE:
+        rest, ws = testnet if mode is Mode.TESTNET else live
+        return {"rest": rest, "ws": ws}
     host = f"127.0.0.1:{_PORTS[name]}"
     return {"rest": f"http://{host}", "ws": f"ws://{host}"}
 
 
-def _made_up() -> dict[str, Any]:
-    """Return keys that only a paper account's simulator knows."""
-    return _key_and_secret() | {"risk": _key_and_secret()}
+def _pair(give: Callable[[str], str]) -> dict[str, str]:
+    return {what: give(what) for what in ("key", "secret")}
 
 
-def _key_and_secret() -> dict[str, str]:
-    return {"key": token_hex(32), "secret": token_hex(32)}
+def _made_up(what: str) -> str:
+    """Return what only a paper account's simulator knows."""
+    del what
+    return token_hex(32)
 
 
-def _commented(table: str) -> str:
-    lines = [
-        line if line[:1] in {"", "#"} else f"# {line}" for line in table.split("\n")
-    ]
-    return "\n".join(lines)
+def _asked(name: str, place: str, ask: Ask) -> dict[str, str]:
+    """Return a pair as a person gives it, unless the environment has it already."""
+
+    def give(what: str) -> str:
+        variable = _variable(name, place, what)
+        if os.environ.get(variable):
+            return ""
+        return ask(f"{name}, {what} of {_WHO[place]} (empty: {variable}): ").strip()
+
+    return _pair(give)
 
 
-def _venues(source: str) -> dict[str, Any]:
+def _variable(name: str, place: str, what: str) -> str:
+    parts = ("CQX_VENUES", name, *([place] if place else []), what)
+    return "__".join(parts).upper()
+
+
+async def _check_keys(settings: Settings) -> None:
+    """
+    Try every key of a live venue: it reads and trades, and cannot withdraw.
+
+    Raises
+    ------
+    SettingsError
+        With the first that does not, is missing, or is used twice.
+    """
+    from cryptoquantix.venues.emergency import (  # noqa: PLC0415 - ccxt, 0.6 s
+        open_emergency,
+    )
+
+    for name, venue in settings.venues.items():
+        pairs = {"": venue, "risk": venue.risk}
+        given = {
+            place: (pair.key.get_secret_value(), pair.secret.get_secret_value())
+            for place, pair in pairs.items()
+        }
+        for place, pair in given.items():
+            if not all(pair):
+                what = "secret" if pair[0] else "key"
+                msg = (
+                    f"{name} has no {what} of {_WHO[place]}, and what is live is tried "
+                    f"before it is written: set {_variable(name, place, what)}, or "
+                    f"run it in a terminal to be asked"
+                )
+                raise SettingsError(msg)
+        if given[""][0] == given["risk"][0]:
+            msg = f"{name}: the risk daemon needs a key of its own, not execution's"
+            raise SettingsError(msg)
+        for place, (key, secret) in given.items():
+            client = open_emergency(
+                name, rest=venue.rest, key=key, secret=secret, clock=SystemClock()
+            )
+            try:
+                await client.check_keys()
+            except VenueError as error:
+                msg = f"{name}, key of {_WHO[place]}: {error}"
+                raise SettingsError(msg) from None
+            finally:
+                await client.close()
+
+
+def _of_the_simulator(source: str, wanted: Sequence[str]) -> dict[str, Any]:
     try:
         text = sys.stdin.readline() if source == "-" else Path(source).read_text()
         venues = json.loads(text)["venues"]
         # Only what this version can trade: a simulator may offer more venues.
         found = {name: venues[name] for name in ADDRESSES if name in venues}
-        for name, venue in found.items():
-            _venue(name, venue)
+        settings_text(found, {}, is_paper=False, is_recording=False)  # whole?
     except OSError as error:
         msg = f"cannot read {source}: {error.strerror}"
         raise SettingsError(msg) from None
     except (ValueError, KeyError, TypeError):
         found = {}
+    where = "standard input" if source == "-" else source
     if not found:
-        msg = (
-            f"{'standard input' if source == '-' else source} must hold the line that "
-            f"`cqx simulate --json` prints"
-        )
+        msg = f"{where} must hold the line that `cqx simulate --json` prints"
         raise SettingsError(msg)
-    return found
-
-
-def _venue(name: str, venue: dict[str, Any]) -> str:
-    # JSON's strings are TOML's basic strings.
-    testnet, live = ADDRESSES[name]
-    return _VENUE.format(
-        name=name,
-        testnet=", ".join(testnet),
-        live=", ".join(live),
-        rights=_RIGHTS[name],
-        rest=json.dumps(venue["rest"]),
-        ws=json.dumps(venue["ws"]),
-        key=json.dumps(venue["key"]),
-        secret=json.dumps(venue["secret"]),
-        risk_key=json.dumps(venue["risk"]["key"]),
-        risk_secret=json.dumps(venue["risk"]["secret"]),
-    )
+    absent = [name for name in wanted if name not in found]
+    if absent:
+        msg = f"the simulator of {where} has no {absent[0]}"
+        raise SettingsError(msg)
+    return {name: venue for name, venue in found.items() if name in (wanted or found)}

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from cryptoquantix.apps.addresses import is_loopback
-from cryptoquantix.apps.init import ADDRESSES
+from cryptoquantix.apps.addresses import ADDRESSES, is_loopback
 from cryptoquantix.apps.settings import MarketSettings, Settings
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import DataError, SettingsError, VenueError
