@@ -10,11 +10,17 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from cryptoquantix.core.clock import ManualClock, SystemClock
+from cryptoquantix.core.errors import VenueUnavailable
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import Increase, Reduction, Side
 from cryptoquantix.venues import hints as hints_module
 from cryptoquantix.venues.backoff import Backoff
-from cryptoquantix.venues.hints import BybitHints, DeribitHints, HintStream
+from cryptoquantix.venues.hints import (
+    BinanceHints,
+    BybitHints,
+    DeribitHints,
+    HintStream,
+)
 from cryptoquantix.venues.trading import hint_dialect, trading_port
 from processes import start_simulator
 from venues.test_trading_ports import TRADED, allowed
@@ -149,6 +155,36 @@ class SlowDoor:
         else:
             error = {"code": 13009, "message": "unauthorized"}
             await socket.send_json({"id": call["id"], "error": error})
+
+
+async def test_a_listen_key_that_is_not_renewed_begins_a_new_session(monkeypatch):
+    monkeypatch.setattr(hints_module, "_KEEP_SECONDS", 0.1)
+    door, asked = SlowDoor(), []
+
+    async def listen_key():
+        asked.append("key")
+        return f"k{len(asked)}"
+
+    async def refuse():
+        msg = "code -1125, This listenKey does not exist"
+        raise VenueUnavailable(msg, venue="binance", request="listenKey")
+
+    await door.start()
+    stream = HintStream(
+        "binance",
+        BinanceHints(door.url, listen_key, refuse),
+        lambda: None,
+        backoff=Backoff(np.random.default_rng(1)),
+        clock=SystemClock(),
+    )
+    task = asyncio.create_task(stream.run())
+    try:
+        await until(lambda: stream.sessions == 2)
+        assert asked == ["key", "key"]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await door.stop()
 
 
 @pytest.mark.parametrize("dialect", [BybitHints, DeribitHints])

@@ -259,7 +259,7 @@ class HintStream:
                 max_frame_size=_FRAME_BYTES_MAX,
                 logger_name="hints",
             )
-        keepers = [asyncio.create_task(self._keep())]
+        keepers = [asyncio.create_task(self._keep(transport))]
         if session.ping:
             ping = session.ping.encode()
             keepers.append(asyncio.create_task(_ping(transport, ping)))
@@ -276,13 +276,16 @@ class HintStream:
             await asyncio.gather(*keepers, return_exceptions=True)
             transport.disconnect(graceful=False)
 
-    async def _keep(self) -> None:
+    async def _keep(self, transport: WSTransport) -> None:
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
             try:
                 await self._dialect.keep()
             except CryptoquantixError as error:
+                # Unrenewed it would fall mute without a word: a new one is asked for.
                 _LOG.warning("the private stream was not renewed: %s", error)
+                transport.disconnect(graceful=False)
+                return
 
 
 class _Listener(WSListener):
