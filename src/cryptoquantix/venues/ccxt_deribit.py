@@ -49,6 +49,7 @@ _ORDERS: Final = (10, 4 * NS_PER_SECOND)
 _PAGES_MAX: Final = 50
 _FILLS_PAGE: Final = 100
 _LOG_PAGE: Final = 250
+_HISTORY_PAGE: Final = 100
 _TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: "good_til_cancelled",
     TimeInForce.IOC: "immediate_or_cancel",
@@ -186,7 +187,11 @@ class CcxtDeribit(CcxtAccount):
     async def order_by_client_id(
         self, instrument: InstrumentId, client_order_id: str
     ) -> VenueOrder:
-        """Return one order of any state; :class:`OrderNotFound` where unknown."""
+        """
+        Return one order of any state; :class:`OrderNotFound` where unknown.
+
+        By its label the venue knows recent orders alone; others are in its history.
+        """
         request = f"order {client_order_id}"
         answer = await self._read(
             request,
@@ -201,6 +206,19 @@ class CcxtDeribit(CcxtAccount):
                 _LOG.error("%d orders have the label %s", len(rows), client_order_id)
             if rows:
                 return self._reader.order(rows[0], client_order_id)
+        answer = await self._read(
+            request,
+            1,
+            "privateGetGetOrderHistoryByInstrument",
+            instrument_name=instrument.symbol,
+            count=str(_HISTORY_PAGE),
+            include_old="true",
+            include_unfilled="true",
+        )
+        with self._shaped(request):
+            for row in answer["result"]:
+                if row.get("label") == client_order_id:
+                    return self._reader.order(row, client_order_id)
         msg = f"{self.venue} does not know the order of {request}"
         raise OrderNotFound(msg, venue=self.venue, request=request)
 

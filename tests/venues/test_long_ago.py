@@ -1,4 +1,4 @@
-"""Funding of any age is found, as the venues' ledgers let one look for it."""
+"""What happened long ago is found, as far as the venues let one look for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from cryptoquantix.core.errors import OrderNotFound
 from cryptoquantix.core.instrument import (
     Instrument,
     InstrumentId,
@@ -143,3 +144,33 @@ async def test_more_funding_at_deribit_than_a_page_holds_is_found(stub):
     assert [flow.venue_time_ns // NS_PER_MS for flow in found] == times_ms
     assert found[0].cash == Decimal("-1.5")
     assert found[-1].venue_time_ns - found[0].venue_time_ns > 590 * 60 * NS_PER_SECOND
+
+
+# -- orders that ended long ago ---------------------------------------------------
+
+
+async def test_an_order_that_deribit_forgot_by_its_label_is_in_its_history(stub):
+    stub.answers["GET", "/api/v2/public/get_time"] = {"result": NOW_MS}
+    by_label = "/api/v2/private/get_order_state_by_label"
+    history = "/api/v2/private/get_order_history_by_instrument"
+    stub.answers["GET", by_label] = {"result": []}
+    row = {
+        "order_id": "BTC-1",
+        "instrument_name": "BTCUSDT",
+        "direction": "buy",
+        "amount": 0.04,
+        "filled_amount": 0.04,
+        "order_state": "filled",
+        "order_type": "market",
+    }
+    rows = [row | {"label": "cqx-2"}, row | {"order_id": "BTC-2"}, row | {"label": "x"}]
+    stub.answers["GET", history] = {"result": rows}
+    instrument = perpetual(Venue.DERIBIT, "BTCUSDT", "USDT")
+    port = await connected(CcxtDeribit, DeribitReader, instrument, stub)
+    try:
+        found = await port.order_by_client_id(instrument.id, "cqx-2")
+        assert (found.venue_order_id, found.filled_lots) == ("BTC-1", 40)
+        with pytest.raises(OrderNotFound):
+            await port.order_by_client_id(instrument.id, "cqx-3")
+    finally:
+        await port.close()
