@@ -189,6 +189,7 @@ def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
                 bar_seconds=one.bar_seconds,
                 weight=one.weight,
                 working=_working(one.style, settings.execution.working),
+                bars_max=settings.execution.target_bars_max,
             )
         )
     if not found:

@@ -217,7 +217,8 @@ class ExecutionSettings(_Section):
 
     ``equity_fraction`` of the account's equity is allotted to each strategy, times
     its ``weight``; ``no_trade_band`` is the fraction of allotted equity below which a
-    difference between wanted and held is left alone. ``leverage_max``, ``net_max`` and
+    difference between wanted and held is left alone. Nothing is increased from a target
+    older than ``target_bars_max`` bars. ``leverage_max``, ``net_max`` and
     ``instrument_max`` bound a venue's gross, net and single exposure, as multiples of
     its equity. ``on_stop`` is what becomes of resting orders when execution is stopped.
     """
@@ -226,6 +227,7 @@ class ExecutionSettings(_Section):
     equity_fraction: Fraction = Decimal(1)
     no_trade_band: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.02")
     leverage_max: Annotated[Decimal, Field(gt=0, le=20)] = Decimal(3)
+    target_bars_max: Annotated[float, Field(gt=0, le=100)] = 3.0
     orders_per_minute_max: Annotated[int, Field(gt=0, le=600)] = 60
     price_collar_fraction: Fraction = Decimal("0.05")
     net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None

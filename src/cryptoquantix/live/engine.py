@@ -34,7 +34,6 @@ from cryptoquantix.live.events import (
 )
 from cryptoquantix.live.instrument_book import (
     READING_NS_MAX,
-    STALE_BARS,
     InstrumentBook,
 )
 from cryptoquantix.live.order_maker import Decision, OrderMaker
@@ -371,9 +370,9 @@ class Engine:
 
     def _doubt(self, book: InstrumentBook, now: Now) -> str:
         """Return why nothing may be increased from what is known, or nothing."""
-        stale = book.stale_strategy(now)
+        stale = book.stale_target(now)
         if stale:
-            return f"the target of {stale} is older than {STALE_BARS} bars"
+            return stale
         if now.monotonic_ns - self._account_asked_ns > READING_NS_MAX:
             return "the account was not read lately"
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.account import Position
@@ -14,6 +14,11 @@ from cryptoquantix.journal.records import OrderRecord
 from cryptoquantix.orders.limits import Approved, LimitSettings
 from cryptoquantix.orders.styles import AT_MARKET, Working
 
+# A target is renewed with every bar; after three bars of wall time without one the
+# strategy or the bus is not well. (A tape may play faster, never slower, than wall
+# time, so that this is the latest moment and not the earliest.)
+STALE_BARS: Final = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
@@ -21,7 +26,7 @@ class Subscription:
     A strategy that trades an instrument here, and how often it speaks.
 
     ``weight`` is its part of the allotted equity, ``working`` how its orders are
-    worked.
+    worked. Nothing is increased from a target that is older than ``bars_max`` bars.
     """
 
     strategy: str
@@ -29,6 +34,7 @@ class Subscription:
     bar_seconds: int
     weight: Decimal = Decimal(1)
     working: Working = AT_MARKET
+    bars_max: float = STALE_BARS
 
 
 @dataclass(frozen=True, slots=True)

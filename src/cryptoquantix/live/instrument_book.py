@@ -21,10 +21,6 @@ from cryptoquantix.live.events import (
 from cryptoquantix.orders.attribution import attributed, decode_shares
 from cryptoquantix.orders.styles import Quote, Work, Working, most_urgent
 
-# A target is renewed with every bar; after three bars of wall time without one the
-# strategy or the bus is not well. (A tape may play faster, never slower, than wall
-# time, so that this is the latest moment and not the earliest.)
-STALE_BARS: Final = 3
 # Marks and accounts are read every few seconds; three missed readings are too many.
 READING_NS_MAX: Final = 15 * NS_PER_SECOND
 # How long the venue's positions may lag behind the fill it told us of.
@@ -93,9 +89,9 @@ class InstrumentBook:
         lots = [w.lots for w in self.wanted.values() if w.lots is not None]
         return sum(lots) if len(lots) == len(self.subscriptions) else None
 
-    def stale_strategy(self, now: Now) -> str:
+    def stale_target(self, now: Now) -> str:
         """
-        Return a strategy whose target is too old to increase from, or nothing.
+        Return whose target is too old to increase from and by what, or nothing.
 
         By wall time since it was published, and by the time since it came: a wall
         clock that stepped back makes no target young again, and one that lies far in
@@ -107,8 +103,9 @@ class InstrumentBook:
                 abs(now.time_ns - self.wanted[name].published_ns),
                 now.monotonic_ns - self._taken_ns[name],
             )
-            if age_ns > STALE_BARS * subscription.bar_seconds * NS_PER_SECOND:
-                return name
+            bars = subscription.bars_max
+            if age_ns > bars * subscription.bar_seconds * NS_PER_SECOND:
+                return f"the target of {name} is older than {bars:g} bars"
         return ""
 
     def take_mark(self, mark: Decimal, monotonic_ns: int) -> None:

@@ -184,9 +184,9 @@ def write_draft(path: Path, data: bytes) -> None:
 
 def _bytes(identity: Identity, snapshot: Snapshot) -> bytes:
     standing = asdict(snapshot)
-    state = standing.pop("state")
+    del standing["state"]
     head = json.dumps({"of": asdict(identity), "at": standing}).encode()
-    body = _MAGIC + _LENGTH.pack(len(head)) + head + state
+    body = _MAGIC + _LENGTH.pack(len(head)) + head + snapshot.state
     return body + hashlib.sha256(body).digest()
 
 
