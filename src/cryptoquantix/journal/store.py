@@ -23,6 +23,7 @@ from sqlalchemy import exc
 from cryptoquantix.core.errors import JournalError, SettingsError, StateCorrupt
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import OrderState
+from cryptoquantix.journal.group import OrderGroup
 from cryptoquantix.journal.records import (
     Baseline,
     FillRecord,
@@ -59,6 +60,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = _lock(path)
+        self._group = OrderGroup(self.record_orders)
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.StaticPool)
         sa.event.listen(self._engine, "connect", _durable)
         try:
@@ -97,6 +99,19 @@ class Journal:
             If it could not be written, or its id or its attempt is already there.
         """
         self.record_orders((record,))
+
+    async def record_order_soon(self, record: OrderRecord) -> None:
+        """
+        Do as :meth:`record_order`, with one commit for all orders of this turn.
+
+        Cancellation before the commit leaves it unwritten.
+
+        Raises
+        ------
+        JournalError
+            If it could not be written.
+        """
+        await self._group.add(record)
 
     def record_orders(self, records: Sequence[OrderRecord]) -> None:
         """

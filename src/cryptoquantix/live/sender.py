@@ -79,7 +79,8 @@ class Sender:
         """
         Write the order, send it, and return where it stands.
 
-        Cancellation leaves the order OUTCOME_UNKNOWN in the journal.
+        Cancellation leaves the order OUTCOME_UNKNOWN in the journal, or, before it
+        was written, unwritten and unsent.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class Sender:
         decided_ns = self._clock.monotonic_ns()
         record = effect.record
         assert effect.approved.order == record.order(), "the record is of another order"
-        self._journal.record_order(record)
+        await self._journal.record_order_soon(record)
         standing = OrderStanding(record, OrderState.IN_FLIGHT, 0, "", record.created_ns)
         try:
             found = await self._place(effect.approved, decided_ns)
