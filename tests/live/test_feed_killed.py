@@ -10,8 +10,9 @@ from decimal import Decimal
 
 import pytest
 
+from cryptoquantix.bus import subjects
 from cryptoquantix.bus.connection import connect
-from cryptoquantix.bus.messages import MessageDecoder, TickBatch
+from cryptoquantix.bus.messages import FeedStatus, MessageDecoder, TickBatch
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import VenueError
 from cryptoquantix.core.instrument import Venue
@@ -67,13 +68,13 @@ class Commands:
     """``cqx`` processes by name."""
 
     def __init__(self, config, log):
-        self._config = config
+        self.config = config
         self._log = log.open("ab")
         self.running = {}
 
     def start(self, *arguments):
         command = [sys.executable, "-m", "cryptoquantix", *arguments]
-        command += ["--config", str(self._config)]
+        command += ["--config", str(self.config)]
         self.running[arguments] = subprocess.Popen(command, stderr=self._log)
 
     def kill(self, *arguments):
@@ -148,7 +149,7 @@ async def played(tmp_path, nats, simulator, commands):
         await until(lambda: all(one.bars for one in consumers.values()))
         await asyncio.sleep(1.5)
         dead_at = {venue: last[venue].ticks[-1][0] for venue in INSTRUMENTS}
-        await die_and_come_back(commands)
+        await die_and_come_back(client, simulator, commands)
         await until(
             lambda: all(
                 one.bars and one.bars[-1].open_time_ns > dead_at[venue] + 7 * MINUTE_NS
@@ -175,7 +176,8 @@ async def played(tmp_path, nats, simulator, commands):
             await rest.__aexit__(None, None, None)
 
 
-async def die_and_come_back(commands):
+async def die_and_come_back(client, simulator, commands):
+    """Be dead for five minutes of the market, however long the machine takes."""
     for venue in INSTRUMENTS:
         commands.kill("feed", venue.value)
     died = time.monotonic()
@@ -183,8 +185,27 @@ async def die_and_come_back(commands):
     commands.kill("recorder")  # with what it heard last still in its spool
     commands.start("recorder")
     await asyncio.sleep(max(0.0, died + DEAD_SECONDS - time.monotonic()))
+    simulator.admin("/tape", {"paused": True})
+    connected = await connections(client)
     for venue in INSTRUMENTS:
         commands.start("feed", venue.value)
+    await until(lambda: connected == set(INSTRUMENTS))
+    simulator.admin("/tape", {"paused": False})
+
+
+async def connections(client):
+    """The venues whose feeds say, from now on, that they are connected."""
+    connected, decoder = set(), MessageDecoder(FeedStatus)
+
+    async def on_status(message):
+        status = decoder.decode(message.data)
+        if status.connected:
+            connected.add(Venue(status.venue))
+
+    for venue in INSTRUMENTS:
+        await client.subscribe(subjects.feed(venue), cb=on_status)
+    await client.flush()
+    return connected
 
 
 def recorded_all(tmp_path, last):
