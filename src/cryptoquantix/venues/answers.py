@@ -9,11 +9,15 @@ long as there are at most fifteen of them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
 from cryptoquantix.core.errors import VenueError
+from cryptoquantix.core.instrument import Instrument
+
+_LOG = logging.getLogger(__name__)
 
 # What reading an answer of any other shape than the documented one may raise.
 UNREADABLE: Final = (KeyError, ValueError, TypeError, ArithmeticError, AttributeError)
@@ -54,6 +58,20 @@ def json_number(value: object) -> Decimal:
 def plain(value: Decimal) -> str:
     """Return a number as venues take it: no exponent."""
     return format(value, "f")
+
+
+def read_each[T](
+    rows: Iterable[T], symbol: Callable[[T], str], read: Callable[[T], Instrument]
+) -> dict[str, Instrument]:
+    """Return instruments by symbol; one that cannot be read is left out, and told."""
+    found: dict[str, Instrument] = {}
+    for row in rows:
+        try:
+            found[symbol(row)] = read(row)
+        except (KeyError, ArithmeticError, ValueError, TypeError) as error:
+            extra = {"symbol": symbol(row), "reason": repr(error)}
+            _LOG.warning("instrument left out", extra=extra)
+    return found
 
 
 def _finite(value: Decimal, found: object) -> Decimal:

@@ -7,7 +7,6 @@ simulator. Written from the venue's documentation and recorded messages.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -24,6 +23,7 @@ from cryptoquantix.core.instrument import (
     Venue,
 )
 from cryptoquantix.core.market import Bar
+from cryptoquantix.venues.answers import read_each
 from cryptoquantix.venues.dialect import (
     ROWS_PER_PAGE,
     Request,
@@ -32,7 +32,6 @@ from cryptoquantix.venues.dialect import (
 )
 
 KLINES_MAX: Final = 1_500
-_log = logging.getLogger(__name__)
 _VENUE: Final = Venue.BINANCE.value
 _INFO: Final = "exchangeInfo"
 _BARS: Final = "klines"
@@ -106,18 +105,8 @@ def parse_instruments(data: bytes) -> dict[str, Instrument]:
         symbols = _EXCHANGE_INFO.decode(data).symbols
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _unreadable(_INFO, str(error)) from None
-    instruments: dict[str, Instrument] = {}
-    for symbol in symbols:
-        if symbol.status != "TRADING":
-            continue
-        try:
-            instruments[symbol.symbol] = _instrument(symbol)
-        except (KeyError, ArithmeticError, ValueError, TypeError) as error:
-            _log.warning(
-                "instrument left out",
-                extra={"symbol": symbol.symbol, "reason": repr(error)},
-            )
-    return instruments
+    trading = (symbol for symbol in symbols if symbol.status == "TRADING")
+    return read_each(trading, lambda symbol: symbol.symbol, _instrument)
 
 
 def _instrument(symbol: _Symbol) -> Instrument:

@@ -7,20 +7,18 @@ is refused, because it may already have lost the venue's digits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from cryptoquantix.core.account import Position
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.errors import VenueError
-from cryptoquantix.core.instrument import Instrument, Venue
+from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Fill, OrderState, Side
 from cryptoquantix.core.quantity import to_lots_down, to_steps
+from cryptoquantix.venues.account_reader import AccountReader, refuse_another
 from cryptoquantix.venues.answers import number
 from cryptoquantix.venues.port import CashFlow, VenueFill, VenueOrder
-
-_LOG = logging.getLogger(__name__)
 
 _VENUE: Final = Venue.BINANCE.value
 _STATES: Final = {
@@ -34,26 +32,10 @@ _STATES: Final = {
 }
 
 
-class BinanceReader:
-    """
-    Reads rows of account answers, given what is listed, by symbol.
+class BinanceReader(AccountReader):
+    """Reads rows of Binance's account answers."""
 
-    What is in a symbol that is not listed for trading cannot be counted in lots: it
-    is left out, and said in the log.
-    """
-
-    def __init__(self, by_symbol: Mapping[str, Instrument]) -> None:
-        self._by_symbol = by_symbol
-
-    def open_orders(self, rows: Iterable[Mapping[str, Any]]) -> list[VenueOrder]:
-        """Return the orders of ``rows`` whose symbol is listed."""
-        return [self.order(row) for row in rows if self._is_listed(row)]
-
-    def _is_listed(self, row: Mapping[str, Any]) -> bool:
-        if row["symbol"] in self._by_symbol:
-            return True
-        _LOG.warning("an order in %s, which is not listed for trading", row["symbol"])
-        return False
+    venue = Venue.BINANCE
 
     def positions(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Position]:
         """Yield the positions that are not flat."""
@@ -64,9 +46,8 @@ class BinanceReader:
             if row.get("positionSide", "BOTH") != "BOTH":
                 msg = f"the {_VENUE} account was put into hedge mode: trading stops"
                 raise VenueError(msg, venue=_VENUE, request="positionRisk")
-            instrument = self._by_symbol.get(row["symbol"])
+            instrument = self._listed(row, "a position")
             if instrument is None:
-                _LOG.warning("a position in %s, which is not listed", row["symbol"])
                 continue
             yield Position(
                 instrument=instrument.id,
@@ -82,12 +63,10 @@ class BinanceReader:
 
         With ``client_order_id``, a row of any other order is refused.
         """
-        if client_order_id not in {"", row.get("clientOrderId")}:
-            msg = f"an answer about another order, {row.get('clientOrderId')!r}"
-            raise ValueError(msg)
+        refuse_another(client_order_id, row.get("clientOrderId"))
         if "algoId" in row:
             return self._conditional_order(row)
-        instrument = self._instrument(row["symbol"])
+        instrument = self._instrument(row)
         status = str(row["status"])
         return VenueOrder(
             venue_order_id=str(row["orderId"]),
@@ -103,7 +82,7 @@ class BinanceReader:
         )
 
     def _conditional_order(self, row: Mapping[str, Any]) -> VenueOrder:
-        instrument = self._instrument(row["symbol"])
+        instrument = self._instrument(row)
         return VenueOrder(
             venue_order_id=str(row["algoId"]),
             client_order_id=str(row["clientAlgoId"]),
@@ -119,7 +98,7 @@ class BinanceReader:
 
     def fill(self, row: Mapping[str, Any]) -> VenueFill:
         """Return one execution."""
-        instrument = self._instrument(row["symbol"])
+        instrument = self._instrument(row)
         fill = Fill(
             trade_id=str(row["id"]),
             client_order_id="",
@@ -147,13 +126,6 @@ class BinanceReader:
             for row in rows
             if row["incomeType"] == "FUNDING_FEE" and row["symbol"] in self._by_symbol
         ]
-
-    def _instrument(self, symbol: str) -> Instrument:
-        found = self._by_symbol.get(symbol)
-        if found is None:
-            msg = f"{symbol} is not listed at {_VENUE} for trading"
-            raise ValueError(msg)
-        return found
 
 
 def _is_reduce_only(row: Mapping[str, Any]) -> bool:

@@ -7,10 +7,10 @@ last 1 000 of them for the asking, whatever their age. Written from its document
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,10 +28,10 @@ from cryptoquantix.core.instrument import (
     Venue,
 )
 from cryptoquantix.core.market import Bar
+from cryptoquantix.venues.answers import read_each
 from cryptoquantix.venues.bybit_feed import SEQUENCE_SHIFT, sequence_ids
 from cryptoquantix.venues.dialect import ROWS_PER_PAGE, Request, TradePage, WireTrade
 
-_log = logging.getLogger(__name__)
 _VENUE: Final = Venue.BYBIT.value
 # Enough that the newest match is whole: its prints share one number.
 _NEWEST_ROWS: Final = 200
@@ -129,17 +129,7 @@ class BybitRest:
     def parse_instruments(self, data: bytes) -> tuple[dict[str, Instrument], str]:
         """Return what trades, by symbol, and the cursor of the next page or ""."""
         page = result(data, _Symbols, _INFO)
-        found: dict[str, Instrument] = {}
-        for symbol in page.rows:
-            if symbol.status != "Trading":
-                continue
-            try:
-                found[symbol.symbol] = _instrument(symbol)
-            except (ArithmeticError, ValueError) as error:
-                _log.warning(
-                    "instrument left out",
-                    extra={"symbol": symbol.symbol, "reason": repr(error)},
-                )
+        found = _instruments(page.rows)
         cursor = page.nextPageCursor or ""
         return found, cursor if page.rows else ""
 
@@ -263,6 +253,28 @@ def _refusal(envelope: _Envelope, request: str) -> VenueError:
     if envelope.retCode in _BUSY:
         return VenueUnavailable(msg, venue=_VENUE, request=request)
     return VenueError(msg, venue=_VENUE, request=request)
+
+
+def perpetuals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Instrument]:
+    """
+    Return the perpetuals that trade among decoded ``rows``, by symbol.
+
+    Raises
+    ------
+    ValueError
+        If a row is not of the documented shape.
+    """
+    found = _instruments(msgspec.convert(row, _Symbol) for row in rows)
+    return {
+        symbol: instrument
+        for symbol, instrument in found.items()
+        if instrument.id.kind is InstrumentKind.PERPETUAL
+    }
+
+
+def _instruments(symbols: Iterable[_Symbol]) -> dict[str, Instrument]:
+    trading = (symbol for symbol in symbols if symbol.status == "Trading")
+    return read_each(trading, lambda symbol: symbol.symbol, _instrument)
 
 
 def _instrument(symbol: _Symbol) -> Instrument:

@@ -7,25 +7,18 @@ every field as text; empty text stands for nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot, Position
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.errors import VenueError
-from cryptoquantix.core.instrument import (
-    Instrument,
-    InstrumentId,
-    InstrumentKind,
-    Venue,
-)
+from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Fill, OrderState, Side
 from cryptoquantix.core.quantity import to_lots_down, to_steps
-from cryptoquantix.venues.answers import UNREADABLE, number
+from cryptoquantix.venues.account_reader import AccountReader, refuse_another
+from cryptoquantix.venues.answers import number
 from cryptoquantix.venues.port import CashFlow, VenueFill, VenueOrder
-
-_LOG = logging.getLogger(__name__)
 
 _VENUE: Final = Venue.BYBIT.value
 _STATES: Final = {
@@ -43,31 +36,10 @@ _STATES: Final = {
 _EXECUTIONS: Final = frozenset({"Trade", "AdlTrade", "BustTrade"})
 
 
-class BybitReader:
-    """Reads rows of account answers, given what is listed, by symbol."""
+class BybitReader(AccountReader):
+    """Reads rows of Bybit's account answers."""
 
-    def __init__(self, by_symbol: Mapping[str, Instrument]) -> None:
-        self._by_symbol = by_symbol
-
-    @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> BybitReader:
-        """Return a reader of the perpetuals among ``rows`` that trade."""
-        found = {}
-        for row in rows:
-            is_perpetual = row["contractType"] == "LinearPerpetual"
-            if not is_perpetual or row["status"] != "Trading":
-                continue
-            symbol = str(row["symbol"])
-            try:
-                found[symbol] = _instrument(symbol, row)
-            except UNREADABLE as error:
-                _LOG.warning("%s left out: %r", symbol, error)
-        return cls(found)
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        """What is listed, by symbol."""
-        return self._by_symbol
+    venue = Venue.BYBIT
 
     def account(
         self,
@@ -98,9 +70,8 @@ class BybitReader:
             if int(row["positionIdx"]) != 0:
                 msg = f"the {_VENUE} account was put into hedge mode: trading stops"
                 raise VenueError(msg, venue=_VENUE, request="positions")
-            instrument = self._by_symbol.get(row["symbol"])
+            instrument = self._listed(row, "a position")
             if instrument is None:
-                _LOG.warning("a position in %s, which is not listed", row["symbol"])
                 continue
             sign = _side(row["side"]).sign
             yield Position(
@@ -113,23 +84,14 @@ class BybitReader:
 
     def open_orders(self, rows: Iterable[Mapping[str, Any]]) -> list[VenueOrder]:
         """Return the orders of ``rows`` whose symbol is listed and that still rest."""
-        found = []
-        for row in rows:
-            if row["symbol"] not in self._by_symbol:
-                _LOG.warning("an order in %s, which is not listed", row["symbol"])
-                continue
-            order = self.order(row)
-            # ``realtime`` also shows orders that ended lately.
-            if order.state is OrderState.WORKING:
-                found.append(order)
-        return found
+        # ``realtime`` also shows orders that ended lately.
+        found = super().open_orders(rows)
+        return [order for order in found if order.state is OrderState.WORKING]
 
     def order(self, row: Mapping[str, Any], client_order_id: str = "") -> VenueOrder:
         """Return one order; with ``client_order_id``, of no other."""
-        if client_order_id not in {"", row["orderLinkId"]}:
-            msg = f"an answer about another order, {row['orderLinkId']!r}"
-            raise ValueError(msg)
-        instrument = self._instrument(row["symbol"])
+        refuse_another(client_order_id, row["orderLinkId"])
+        instrument = self._instrument(row)
         status = str(row["orderStatus"])
         reason = str(row.get("rejectReason", ""))
         is_reason = reason not in {"", "EC_NoError"}
@@ -151,7 +113,7 @@ class BybitReader:
         return [self._fill(row) for row in rows if row["execType"] in _EXECUTIONS]
 
     def _fill(self, row: Mapping[str, Any]) -> VenueFill:
-        instrument = self._instrument(row["symbol"])
+        instrument = self._instrument(row)
         fill = Fill(
             trade_id=str(row["execId"]),
             client_order_id="",
@@ -183,28 +145,6 @@ class BybitReader:
             )
         return found
 
-    def _instrument(self, symbol: str) -> Instrument:
-        found = self._by_symbol.get(symbol)
-        if found is None:
-            msg = f"{symbol} is not listed at {_VENUE} for trading"
-            raise ValueError(msg)
-        return found
-
 
 def _side(text: str) -> Side:
     return Side(str(text).lower())
-
-
-def _instrument(symbol: str, row: Mapping[str, Any]) -> Instrument:
-    lots, lot_size = row["lotSizeFilter"], number(row["lotSizeFilter"]["qtyStep"])
-    return Instrument(
-        id=InstrumentId.of(Venue.BYBIT, symbol, InstrumentKind.PERPETUAL),
-        tick_size=number(row["priceFilter"]["tickSize"]),
-        lot_size=lot_size,
-        notional_min=number(lots.get("minNotionalValue") or "0"),
-        settlement=str(row["settleCoin"]),
-        base=str(row["baseCoin"]),
-        quote=str(row["quoteCoin"]),
-        size_max_lots=to_lots_down(number(lots["maxOrderQty"]), lot_size),
-        size_market_max_lots=to_lots_down(number(lots["maxMktOrderQty"]), lot_size),
-    )

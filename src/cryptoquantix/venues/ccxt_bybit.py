@@ -28,6 +28,7 @@ from cryptoquantix.core.order import (
     TimeInForce,
 )
 from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.venues import bybit
 from cryptoquantix.venues.answers import UNREADABLE, number, plain
 from cryptoquantix.venues.bybit_account import BybitReader
 from cryptoquantix.venues.ccxt_account import CcxtAccount
@@ -85,8 +86,9 @@ class CcxtBybit(CcxtAccount):
             )
         ]
         with self._shaped("instruments-info"):
-            self._reader = BybitReader.of(rows)
-        self._instruments = {i.id: i for i in self._reader.instruments.values()}
+            found = bybit.perpetuals(rows)
+        self._reader = BybitReader(found)
+        self._instruments = {item.id: item for item in found.values()}
         await self._refuse_withdrawals()
         await self.account()
 

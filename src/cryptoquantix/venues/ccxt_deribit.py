@@ -33,6 +33,7 @@ from cryptoquantix.core.order import (
     TimeInForce,
 )
 from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.venues import deribit
 from cryptoquantix.venues.answers import UNREADABLE, json_number, plain
 from cryptoquantix.venues.ccxt_account import CcxtAccount
 from cryptoquantix.venues.ccxt_wire import Attempt
@@ -86,8 +87,9 @@ class CcxtDeribit(CcxtAccount):
             kind="future",
         )
         with self._shaped("get_instruments"):
-            self._reader = DeribitReader.of(answer["result"])
-        self._instruments = {i.id: i for i in self._reader.instruments.values()}
+            found = deribit.perpetuals(answer["result"])
+        self._reader = DeribitReader(found)
+        self._instruments = {item.id: item for item in found.values()}
         await self._refuse_withdrawals()
 
     # -- reading ----------------------------------------------------------------

@@ -8,7 +8,7 @@ messages.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -24,9 +24,9 @@ from cryptoquantix.core.instrument import (
     Venue,
 )
 from cryptoquantix.core.market import Bar
+from cryptoquantix.venues.answers import read_each
 from cryptoquantix.venues.dialect import ROWS_PER_PAGE, Request, TradePage, WireTrade
 
-_log = logging.getLogger(__name__)
 _VENUE: Final = Venue.DERIBIT.value
 _API: Final = "/api/v2/public/"
 _INFO: Final = "get_instruments"
@@ -110,19 +110,7 @@ class DeribitRest:
 
     def parse_instruments(self, data: bytes) -> tuple[dict[str, Instrument], str]:
         """Return the perpetuals that trade, by symbol; there is one page."""
-        found: dict[str, Instrument] = {}
-        for listed in _result(data, list[_Listed], _INFO):
-            is_perpetual = listed.settlement_period == "perpetual"
-            if listed.kind != "future" or not is_perpetual or not listed.is_active:
-                continue
-            try:
-                found[listed.instrument_name] = _instrument(listed)
-            except (ArithmeticError, ValueError) as error:
-                _log.warning(
-                    "instrument left out",
-                    extra={"symbol": listed.instrument_name, "reason": repr(error)},
-                )
-        return found, ""
+        return _perpetuals(_result(data, list[_Listed], _INFO)), ""
 
     def interval_name(self, bar_seconds: int) -> str:
         """Return the venue's name of a bar length; SettingsError if it keeps none."""
@@ -219,6 +207,29 @@ def _result[T](data: bytes, kind: type[T], request: str) -> T:
         return msgspec.json.decode(envelope.result, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _unreadable(request, str(error)) from None
+
+
+def perpetuals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Instrument]:
+    """
+    Return the perpetuals that trade among decoded ``rows``, by the venue's name.
+
+    Raises
+    ------
+    ValueError
+        If a row is not of the documented shape.
+    """
+    return _perpetuals(msgspec.convert(row, _Listed) for row in rows)
+
+
+def _perpetuals(all_listed: Iterable[_Listed]) -> dict[str, Instrument]:
+    trading = (
+        listed
+        for listed in all_listed
+        if listed.kind == "future"
+        and listed.settlement_period == "perpetual"
+        and listed.is_active
+    )
+    return read_each(trading, lambda listed: listed.instrument_name, _instrument)
 
 
 def _instrument(listed: _Listed) -> Instrument:

@@ -8,27 +8,19 @@ instrument settles in.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot, Position
 from cryptoquantix.core.clock import NS_PER_MS
-from cryptoquantix.core.instrument import (
-    Instrument,
-    InstrumentId,
-    InstrumentKind,
-    Venue,
-)
+from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Fill, OrderState, Side
 from cryptoquantix.core.quantity import to_lots_down, to_steps
-from cryptoquantix.venues.answers import UNREADABLE, json_number
+from cryptoquantix.venues.account_reader import AccountReader, refuse_another
+from cryptoquantix.venues.answers import json_number
 from cryptoquantix.venues.port import CashFlow, VenueFill, VenueOrder
 
-_LOG = logging.getLogger(__name__)
-
-_VENUE: Final = Venue.DERIBIT.value
 # What the venue itself counts as a dollar when it sums an account up.
 DOLLARS: Final = frozenset({"USD", "USDC", "USDT", "USDE"})
 _STATES: Final = {
@@ -42,30 +34,11 @@ _STATES: Final = {
 _CONDITIONAL: Final = ("stop", "take", "trailing")
 
 
-class DeribitReader:
-    """Reads rows of account answers, given what is listed, by instrument name."""
+class DeribitReader(AccountReader):
+    """Reads rows of Deribit's account answers."""
 
-    def __init__(self, by_symbol: Mapping[str, Instrument]) -> None:
-        self._by_symbol = by_symbol
-
-    @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> DeribitReader:
-        """Return a reader of the open perpetuals among ``rows``."""
-        found = {}
-        for row in rows:
-            if row["settlement_period"] != "perpetual" or not row["is_active"]:
-                continue
-            name = str(row["instrument_name"])
-            try:
-                found[name] = _instrument(name, row)
-            except UNREADABLE as error:
-                _LOG.warning("%s left out: %r", name, error)
-        return cls(found)
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        """What is listed, by the venue's name."""
-        return self._by_symbol
+    venue = Venue.DERIBIT
+    symbol_field = "instrument_name"
 
     def account(
         self,
@@ -103,10 +76,8 @@ class DeribitReader:
             size = abs(json_number(row["size"]))
             if size == 0:
                 continue
-            instrument = self._by_symbol.get(row["instrument_name"])
+            instrument = self._listed(row, "a position")
             if instrument is None:
-                name = row["instrument_name"]
-                _LOG.warning("a position in %s, which is not listed", name)
                 continue
             sign = Side(str(row["direction"])).sign
             yield Position(
@@ -117,24 +88,11 @@ class DeribitReader:
                 pnl_unrealized=json_number(row["floating_profit_loss"]),
             )
 
-    def open_orders(self, rows: Iterable[Mapping[str, Any]]) -> list[VenueOrder]:
-        """Return the orders of ``rows`` whose instrument is listed."""
-        found = []
-        for row in rows:
-            if row["instrument_name"] not in self._by_symbol:
-                name = row["instrument_name"]
-                _LOG.warning("an order in %s, which is not listed", name)
-                continue
-            found.append(self.order(row))
-        return found
-
     def order(self, row: Mapping[str, Any], client_order_id: str = "") -> VenueOrder:
         """Return one order; with ``client_order_id``, of no other."""
         label = str(row.get("label", ""))
-        if client_order_id not in {"", label}:
-            msg = f"an answer about another order, {label!r}"
-            raise ValueError(msg)
-        instrument = self._instrument(row["instrument_name"])
+        refuse_another(client_order_id, label)
+        instrument = self._instrument(row)
         status = str(row["order_state"])
         # A close by the risk daemon's key or by hand may be of no whole lot.
         amount = json_number(row["amount"] or 0)
@@ -157,7 +115,7 @@ class DeribitReader:
 
     def fill(self, row: Mapping[str, Any]) -> VenueFill:
         """Return one execution."""
-        instrument = self._instrument(row["instrument_name"])
+        instrument = self._instrument(row)
         fill = Fill(
             trade_id=str(row["trade_id"]),
             client_order_id="",
@@ -194,27 +152,3 @@ class DeribitReader:
                 )
             )
         return found
-
-    def _instrument(self, name: str) -> Instrument:
-        found = self._by_symbol.get(name)
-        if found is None:
-            msg = f"{name} is not listed at {_VENUE} for trading"
-            raise ValueError(msg)
-        return found
-
-
-def _instrument(name: str, row: Mapping[str, Any]) -> Instrument:
-    lot_size = json_number(row["contract_size"])
-    least = json_number(row["min_trade_amount"])
-    is_inverse = row["instrument_type"] == "reversed"
-    return Instrument(
-        id=InstrumentId.of(Venue.DERIBIT, name, InstrumentKind.PERPETUAL),
-        tick_size=json_number(row["tick_size"]),
-        lot_size=max(lot_size, least),
-        # A bound in dollars where sizes are; of linear ones the lot is the bound.
-        notional_min=least if is_inverse else Decimal(0),
-        settlement=str(row["settlement_currency"]),
-        base=str(row["base_currency"]),
-        quote=str(row["quote_currency"]),
-        is_inverse=is_inverse,
-    )
