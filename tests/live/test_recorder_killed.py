@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
+import subprocess
+import sys
+import urllib.request
 from decimal import Decimal
 
 import polars as pl
@@ -19,8 +23,14 @@ from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import recorded_gaps
 from live.feed_rig import INSTRUMENTS, VENUES, until
 from live.test_feed_killed import Commands, settings
-from processes import start_nats, start_simulator
+from processes import end, start_nats, start_simulator
 
+ALARMS = """
+[alarms.telegram]
+base_url = "{telegram}"
+token = "123456:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+chat_id = "42"
+"""
 KEYS = {one: DatasetKey(DatasetKind.TICKS, name) for one, name in INSTRUMENTS.items()}
 
 
@@ -181,15 +191,40 @@ async def test_what_a_venue_no_longer_has_stays_a_gap_with_its_own_ends(stage):
     assert check(stage.catalog, KEYS[Venue.BYBIT]).counts["gap"] == 1
 
 
+@pytest.fixture
+def telegram():
+    """The Bot API, as far as we use it, in a process."""
+    command = [sys.executable, "-m", "cryptoquantix.drills.telegram_stand_in"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    yield json.loads(process.stdout.readline())["telegram"]
+    end(process)
+    process.stdout.close()
+
+
+def told(telegram):
+    """Return the messages that speak of the recorder."""
+    with urllib.request.urlopen(f"{telegram}/calls?method=sendMessage") as answer:
+        calls = json.load(answer)["calls"]
+    return [
+        text for call in calls if "recorder" in (text := call["parameters"]["text"])
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-async def test_a_recorder_whose_disk_was_full_goes_on_and_fetches_the_rest(stage):
+async def test_a_recorder_whose_disk_was_full_goes_on_and_fetches_the_rest(
+    stage, telegram
+):
     """No file of the process may grow: to its writes that is a full disk."""
+    with stage.commands.config.open("a") as file:
+        file.write(ALARMS.format(telegram=telegram))
+    stage.commands.start("alarms")
     pid = stage.recorder.pid
     limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limits[1]))
     await until(lambda: stage.sent.statuses[-1].problem)
     await asyncio.sleep(3.0)  # prints go on coming all the time
+    await until(lambda: told(telegram), 40)
     assert "not recorded" in stage.sent.statuses[-1].problem
     resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
     await until(lambda: not stage.sent.statuses[-1].problem)
@@ -198,6 +233,8 @@ async def test_a_recorder_whose_disk_was_full_goes_on_and_fetches_the_rest(stage
     await stage.until_whole(INSTRUMENTS)
     assert stage.recorder.poll() is None
     assert stage.sent.statuses[-1].ticks_dropped > 50
+    [alarm] = told(telegram)
+    assert "ticks are not recorded" in alarm
     for venue, key in KEYS.items():
         rows = stage.recorded(venue)
         assert rows == stage.sent.rows(venue, rows[0][4])

@@ -25,6 +25,7 @@ from cryptoquantix.alarms.keeper import Keeper
 from cryptoquantix.alarms.listening import Listening, taker_name
 from cryptoquantix.alarms.parts import Parts
 from cryptoquantix.alarms.progress import Ledger
+from cryptoquantix.alarms.services import ServiceWatch
 from cryptoquantix.alarms.telegram import Telegram
 from cryptoquantix.alarms.texts import NO_CHANNEL
 from cryptoquantix.alarms.watching import Patience, Watching
@@ -111,7 +112,11 @@ def end_process() -> None:
 
 
 class Service:
-    """One alarms process: its parts, and `run`."""
+    """
+    One alarms process: its parts, and `run`.
+
+    ``services`` is to be told what other services say of themselves.
+    """
 
     def __init__(
         self,
@@ -145,11 +150,19 @@ class Service:
         watching = Watching(
             self._ledger, plan.patience, clock=clock, on_raised=self._delivery.wake
         )
+        self.services = ServiceWatch(
+            self._ledger, clock=clock, on_raised=self._delivery.wake
+        )
+
+        def tick() -> None:
+            watching.tick()
+            self.services.tick()
+
         self._duties = Duties(
             parts,
             plan.habits,
             notes=plan.folder / NOTES,
-            watch=watching.tick,
+            watch=tick,
             beat=self._pulse.beat_of("duties"),
         )
         self._listening = Listening(

@@ -78,6 +78,16 @@ def again_text(name: str, time_ns: int, seconds: float) -> str:
     return message("info", time_ns, text)
 
 
+def service_text(time_ns: int, name: str, problem: str) -> str:
+    """Return the alarm about a service that says what is wrong with it."""
+    return message("warning", time_ns, f"the {name} has a problem: {problem}")
+
+
+def service_again_text(time_ns: int, name: str) -> str:
+    """Return the all-clear of a service."""
+    return message("info", time_ns, f"the {name} is well again")
+
+
 def digest(texts: Sequence[str], let_go: int = 0) -> str:
     """Return several messages as one, at most 4096 characters."""
     parts = [f"{let_go} older messages were let go"] if let_go else []

@@ -20,6 +20,7 @@ from cryptoquantix.alarms.watching import Patience
 from cryptoquantix.apps.acknowledge import FOLDER, WATCH_FOLDER
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
+from cryptoquantix.apps.services_heard import hear_services
 from cryptoquantix.apps.settings import (
     AlarmSettings,
     Settings,
@@ -85,7 +86,12 @@ async def _run(settings: Settings, on_ready: OnReady, *, is_watch_only: bool) ->
                     "watch_only": is_watch_only,
                 }
             )
-            await service.run()
+            async with asyncio.TaskGroup() as tasks:
+                if settings.fed_instruments and not is_watch_only:
+                    tasks.create_task(
+                        hear_services(settings.nats.url, service.services)
+                    )
+                tasks.create_task(service.run())
     finally:
         for channel in channels:
             await channel.close()
