@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
 from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.order import Increase, Reduction, Side
+from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.limits import (
     ORDERS_PER_TEN_SECONDS_MAX,
     Approved,
@@ -45,12 +46,16 @@ def permit(mode=PermitMode.TRADE, age_ns=0):
     return Permit(PermitAnswer("n", mode, "h", "b", 1, "because"), NOW - age_ns)
 
 
+def account(equity=100_000, gross=0, *, net=0):
+    equity, gross, net = Decimal(equity), Decimal(gross), Decimal(net)
+    return Exposure(equity, gross, net, -net)
+
+
 AROUND = Surroundings(
     instrument=INSTRUMENT,
     mark_price=Decimal(60_000),
     reference_price=Decimal(60_000),
-    equity_quote=Decimal(100_000),
-    gross_quote=Decimal(0),
+    account=account(),
     sent_monotonic_ns=(),
     known_ids=frozenset(),
     permit=permit(),
@@ -70,11 +75,11 @@ AGAINST_ENTERING = {
     "mark beyond the collar": {"mark_price": Decimal(56_000)},
     "no target price": {"reference_price": Decimal(0)},
     "a target price that is no number": {"reference_price": Decimal("NaN")},
-    "leverage": {"gross_quote": Decimal(250_000)},
-    "no equity": {"equity_quote": Decimal(0)},
-    "equity that is no number": {"equity_quote": Decimal("NaN")},
+    "leverage": {"account": account(gross=250_000)},
+    "no equity": {"account": account(0)},
+    "equity that is no number": {"account": account("NaN")},
     "a mark that is no number": {"mark_price": Decimal("NaN")},
-    "negative equity": {"equity_quote": Decimal(-1)},
+    "negative equity": {"account": account(-1)},
 }
 
 
@@ -100,7 +105,7 @@ def test_the_same_client_id_is_never_approved_twice():
 
 def test_an_increase_larger_than_one_market_order_may_be_is_refused():
     large = replace(BUY, size_lots=120_001)
-    around = replace(AROUND, equity_quote=Decimal(10**9))
+    around = replace(AROUND, account=account(10**9))
     assert isinstance(check_order(large, around, SETTINGS), Refused)
 
 
@@ -131,8 +136,7 @@ def test_what_fits_under_the_cap_passes_it_and_one_lot_more_does_not(
 ):
     around = replace(
         AROUND,
-        gross_quote=Decimal(gross),
-        equity_quote=Decimal(equity),
+        account=account(equity, gross),
         mark_price=Decimal(mark),
         reference_price=Decimal(mark),
         instrument=replace(INSTRUMENT, size_market_max_lots=0),
@@ -143,3 +147,41 @@ def test_what_fits_under_the_cap_passes_it_and_one_lot_more_does_not(
         assert isinstance(verdict, Approved)
     verdict = check_order(replace(BUY, size_lots=room + 1), around, SETTINGS)
     assert isinstance(verdict, Refused)
+
+
+CAPPED = replace(
+    SETTINGS, portfolio_gross_max=Decimal("1.5"), portfolio_net_max=Decimal(1)
+)
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "side", "fits"),
+    [
+        (account(300_000, 380_000), Side.BUY, True),  # 60 000 of 450 000 - 380 000
+        (account(300_000, 400_000), Side.BUY, False),
+        (account(300_000, 240_000, net=240_000), Side.BUY, True),
+        (account(300_000, 250_000, net=250_000), Side.BUY, False),
+        (account(300_000, 250_000, net=250_000), Side.SELL, True),
+        (account(300_000, 250_000, net=-250_000), Side.SELL, False),
+        (account("NaN"), Side.BUY, False),
+        (account(0), Side.BUY, False),
+        (None, Side.BUY, False),  # a venue that nobody has read yet
+    ],
+)
+def test_a_cap_over_all_venues_holds_wherever_the_order_goes(portfolio, side, fits):
+    around = replace(AROUND, portfolio=portfolio)
+    order = replace(BUY, side=side)
+    verdict = check_order(order, around, CAPPED)
+    assert isinstance(verdict, Approved if fits else Refused)
+    assert (room_lots(around, CAPPED, side) >= 1000) == fits
+    assert isinstance(check_order(SELL, around, CAPPED), Approved)
+    assert isinstance(check_order(order, around, SETTINGS), Approved)
+
+
+def test_an_order_is_valued_at_the_dearer_of_mark_and_target_price():
+    around = replace(AROUND, account=account(gross=240_000))
+    assert isinstance(check_order(BUY, around, SETTINGS), Approved)
+    for prices in ({"mark_price": 60_001}, {"reference_price": 60_001}):
+        dear = replace(around, **{name: Decimal(p) for name, p in prices.items()})
+        assert isinstance(check_order(BUY, dear, SETTINGS), Refused)
+        assert room_lots(dear, SETTINGS, Side.BUY) == 999

@@ -26,6 +26,7 @@ from cryptoquantix.live.desk import Desk
 from cryptoquantix.live.events import EngineSettings, OnStop, Subscription
 from cryptoquantix.live.execution import Execution
 from cryptoquantix.live.execution_reporter import ExecutionReporter
+from cryptoquantix.live.portfolio import Portfolio
 from cryptoquantix.live.target_watch import TargetWatch
 from cryptoquantix.orders.limits import LimitSettings
 from cryptoquantix.orders.styles import Style, Working
@@ -141,9 +142,12 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
         orders_per_minute_max=execution.orders_per_minute_max,
         net_max=execution.net_max,
         instrument_max=execution.instrument_max,
+        portfolio_gross_max=execution.portfolio_gross_max,
+        portfolio_net_max=execution.portfolio_net_max,
     )
 
     def make() -> list[Desk]:
+        portfolio = Portfolio(ports)
         return [
             Desk(
                 venue=port,
@@ -160,6 +164,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
                 journal=journal,
                 permits=permits,
                 clock=clock,
+                portfolio=portfolio,
             )
             for venue, port in ports.items()
         ]

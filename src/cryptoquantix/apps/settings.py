@@ -220,7 +220,9 @@ class ExecutionSettings(_Section):
     difference between wanted and held is left alone. Nothing is increased from a target
     older than ``target_bars_max`` bars. ``leverage_max``, ``net_max`` and
     ``instrument_max`` bound a venue's gross, net and single exposure, as multiples of
-    its equity. ``on_stop`` is what becomes of resting orders when execution is stopped.
+    its equity, ``portfolio_gross_max`` and ``portfolio_net_max`` all venues together,
+    as multiples of the equity of them all. ``on_stop`` is what becomes of resting
+    orders when execution is stopped.
     """
 
     account: str = "main"
@@ -232,6 +234,8 @@ class ExecutionSettings(_Section):
     price_collar_fraction: Fraction = Decimal("0.05")
     net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     instrument_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    portfolio_gross_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    portfolio_net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     on_stop: Literal["cancel_increases", "cancel", "leave"] = "cancel_increases"
     working: WorkingSettings = WorkingSettings()
 

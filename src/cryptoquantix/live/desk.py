@@ -36,6 +36,7 @@ from cryptoquantix.live.events import (
     PermitSource,
     Wanted,
 )
+from cryptoquantix.live.portfolio import Portfolio
 from cryptoquantix.live.readings import Readings
 from cryptoquantix.live.sender import Sender, describe
 from cryptoquantix.venues.port import VenuePort
@@ -64,6 +65,7 @@ class Desk:
         journal: Journal,
         permits: PermitSource,
         clock: Clock,
+        portfolio: Portfolio | None = None,
     ) -> None:
         self.venue = venue.venue
         self._port = venue
@@ -71,6 +73,7 @@ class Desk:
         self._journal = journal
         self._permits = permits
         self._clock = clock
+        self._portfolio = portfolio
         self._sender = Sender(journal, venue, permits, clock)
         self._errands = Errands(
             port=venue,
@@ -232,7 +235,9 @@ class Desk:
             if subscription.instrument not in instruments:
                 msg = f"{subscription.instrument} is not traded at {self.venue.value}"
                 raise SettingsError(msg)
-        engine = Engine(self._settings, instruments, self._journal)
+        engine = Engine(self._settings, instruments, self._journal, self._portfolio)
+        if self._portfolio is not None:
+            self._portfolio.join(self.venue, engine.exposure)
         books = Bookkeeping(
             port=self._port,
             journal=self._journal,

@@ -22,6 +22,7 @@ from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.order import OrderState, TimeInForce
 from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderStanding
 from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.events import (
     AskQuote,
     CancelOrder,
@@ -37,6 +38,8 @@ from cryptoquantix.live.instrument_book import (
     InstrumentBook,
 )
 from cryptoquantix.live.order_maker import Decision, OrderMaker
+from cryptoquantix.live.portfolio import Portfolio
+from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.limits import room_lots
 from cryptoquantix.orders.plan import (
     CancelIntent,
@@ -66,6 +69,7 @@ class Engine:
         settings: EngineSettings,
         instruments: Mapping[InstrumentId, Instrument],
         journal: Journal,
+        portfolio: Portfolio | None = None,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -80,7 +84,9 @@ class Engine:
         self._unfinished: dict[str, OrderStanding] = {}
         self._account: AccountSnapshot | None = None
         self._account_asked_ns = 0
-        self._maker = OrderMaker(settings, instruments, journal)
+        self._maker = OrderMaker(settings, journal)
+        self._at_stake = AtStake(instruments)
+        self._portfolio = portfolio
         self.is_reconciled = False
         for standing in journal.iter_orders():
             book = self._books.get(InstrumentId.parse(standing.record.instrument))
@@ -108,7 +114,8 @@ class Engine:
         self._account, self._account_asked_ns = account, asked_ns
         effects: list[Effect] = []
         for id_, book in self._books.items():
-            effects += book.settle(self.held_lots(id_), asked_ns, now.monotonic_ns)
+            effects += book.settle(self.held_lots(id_), asked_ns)
+        self._at_stake.on_account(account, asked_ns, self._is_shown)
         return effects + self.plan_all(now)
 
     def on_marks(self, marks: Mapping[InstrumentId, Decimal], now: Now) -> None:
@@ -131,6 +138,7 @@ class Engine:
     def on_order(self, standing: OrderStanding, now: Now) -> None:
         """Take where one of our orders stands."""
         record = standing.record
+        self._at_stake.on_order(standing, now.monotonic_ns)
         if not standing.state.is_terminal:
             self._unfinished[record.client_order_id] = standing
             return
@@ -216,7 +224,21 @@ class Engine:
             for name, wanted in book.wanted.items()
         ]
 
+    def exposure(self) -> Exposure | None:
+        """Return what may at most be at stake here; None before the first reading."""
+        return self._at_stake.exposure()
+
     # -- inside -----------------------------------------------------------------
+
+    def _is_shown(self, instrument: InstrumentId) -> bool | None:
+        """Return whether the reading shows what our orders did; None: nobody looks."""
+        return self.is_settled(instrument) if instrument in self._books else None
+
+    def _exposure_of_all(self) -> Exposure | None:
+        if not self._settings.limits.are_across_venues:
+            return None
+        portfolio = self._portfolio
+        return self.exposure() if portfolio is None else portfolio.exposure()
 
     def _is_idle(self, book: InstrumentBook) -> bool:
         """Return whether nothing is under way, and a plan made now would be empty."""
@@ -326,7 +348,7 @@ class Engine:
             return []
         assert self._account is not None, "checked by plan"
         around = self._maker.surroundings(
-            book, self._account, self._unfinished.values(), now
+            book, self._at_stake, self._exposure_of_all(), now
         )
         if isinstance(intent, IncreaseIntent):
             doubt = self._doubt(book, now)
@@ -347,6 +369,7 @@ class Engine:
         for effect in effects:
             if isinstance(effect, SendOrder):
                 record = effect.record
+                self._at_stake.on_sent(record, decision.around.price)
                 self._unfinished[record.client_order_id] = OrderStanding(
                     record, OrderState.JOURNALED, 0, "", record.created_ns
                 )

@@ -189,14 +189,15 @@ class InstrumentBook:
         filled = record.side.sign * standing.filled_lots
         self._expected_lots = record.held_lots + filled
 
-    def settle(self, held_lots: int, asked_ns: int, monotonic_ns: int) -> list[Notice]:
+    def settle(self, held_lots: int, asked_ns: int) -> list[Notice]:
         """Wait, within a bound, until the venue's position shows our fill."""
         if self.is_settled or asked_ns < self.ended_ns:
             return []
         if held_lots == self._expected_lots:
             self.is_settled = True
             return self.tell("position", "")
-        if monotonic_ns - self.ended_ns < SETTLE_NS_MAX:
+        # By when it was asked for: an answer that took its time is no newer for it.
+        if asked_ns - self.ended_ns < SETTLE_NS_MAX:
             return []
         self.is_settled = True
         text = (

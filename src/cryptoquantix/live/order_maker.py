@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
-from cryptoquantix.core.account import AccountSnapshot
-from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.order import client_order_id
-from cryptoquantix.journal.records import (
-    INCREASE,
-    REDUCTION,
-    OrderRecord,
-    OrderStanding,
-)
+from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderRecord
 from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.events import Effect, EngineSettings, Now, SendOrder
 from cryptoquantix.live.instrument_book import InstrumentBook
 from cryptoquantix.orders.attribution import encode_shares, shares_of
+from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.limits import Approved, Surroundings, check_order
 from cryptoquantix.orders.plan import IncreaseIntent, ReductionIntent, Situation
 from cryptoquantix.orders.styles import Leg
-from cryptoquantix.orders.value import lot_quote
 
 # Slices, a flip's two legs, requotes and a few refusals fit in; a runaway does not.
 ATTEMPTS_MAX: Final = 50
@@ -52,61 +44,35 @@ class Decision:
 class OrderMaker:
     """Makes the orders of one venue's engine."""
 
-    def __init__(
-        self,
-        settings: EngineSettings,
-        instruments: Mapping[InstrumentId, Instrument],
-        journal: Journal,
-    ) -> None:
+    def __init__(self, settings: EngineSettings, journal: Journal) -> None:
         self._settings = settings
-        self._instruments = instruments
         self._journal = journal
         self._sent: deque[int] = deque(maxlen=_SENT_MAX)
 
     def surroundings(
         self,
         book: InstrumentBook,
-        account: AccountSnapshot,
-        unfinished: Iterable[OrderStanding],
+        at_stake: AtStake,
+        portfolio: Exposure | None,
         now: Now,
     ) -> Surroundings:
         """Return what an order for ``book`` is held against now."""
-        signed = self._exposures(account, unfinished)
-        mine = sum(
-            (value for id_, value in signed if id_ == book.instrument.id), Decimal(0)
-        )
+        account = at_stake.exposure()
+        held = at_stake.exposure(book.instrument.id)
+        assert account is not None, "nothing is planned before the account was read"
+        assert held is not None, "nothing is planned before the account was read"
         return Surroundings(
             instrument=book.instrument,
             mark_price=book.mark_price(now.monotonic_ns),
             reference_price=book.newest.price,
-            equity_quote=account.equity_quote,
-            gross_quote=sum((abs(value) for _, value in signed), Decimal(0)),
-            net_quote=sum((value for _, value in signed), Decimal(0)),
-            held_quote=mine,
+            account=account,
+            held=held,
+            portfolio=portfolio,
             sent_monotonic_ns=tuple(self._sent),
             known_ids=self._journal,
             permit=now.permit,
             monotonic_now_ns=now.monotonic_ns,
         )
-
-    def _exposures(
-        self, account: AccountSnapshot, unfinished: Iterable[OrderStanding]
-    ) -> list[tuple[InstrumentId, Decimal]]:
-        """Return signed exposures, every unfinished increase counted as filled."""
-        found = []
-        for position in account.positions:
-            instrument = self._instruments[position.instrument]
-            value = position.size_lots * lot_quote(instrument, position.mark_price)
-            found.append((position.instrument, value))
-        for standing in unfinished:
-            record = standing.record
-            if record.is_increase:
-                id_ = InstrumentId.parse(record.instrument)
-                lots = max(0, record.size_lots - standing.filled_lots)
-                price = Decimal(record.reference_price)
-                value = lots * lot_quote(self._instruments[id_], price)
-                found.append((id_, record.side.sign * value))
-        return found
 
     def make(self, decision: Decision, leg: Leg) -> list[Effect]:
         """Return the order to send where every limit allows it, or what is told."""

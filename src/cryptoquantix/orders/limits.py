@@ -16,6 +16,7 @@ from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.order import Increase, Reduction, Side
+from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.value import lot_quote
 
 # Half of Binance USD-M's 300 orders in ten seconds an account: the daemon's emergency
@@ -24,6 +25,7 @@ from cryptoquantix.orders.value import lot_quote
 ORDERS_PER_TEN_SECONDS_MAX: Final = 150
 
 _STAMP: Final = object()
+_NOTHING: Final = Exposure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,9 @@ class LimitSettings:
     The numbers an order is held against, from the settings.
 
     ``leverage_max`` bounds gross exposure, ``net_max`` its signed sum and
-    ``instrument_max`` that of one instrument, all as multiples of the venue's equity;
-    None where there is no such bound.
+    ``instrument_max`` that of one instrument, all as multiples of the venue's equity.
+    ``portfolio_gross_max`` and ``portfolio_net_max`` bound all venues together, as
+    multiples of the equity of them all. None where there is no such bound.
     """
 
     leverage_max: Decimal
@@ -41,6 +44,15 @@ class LimitSettings:
     orders_per_minute_max: int
     net_max: Decimal | None = None
     instrument_max: Decimal | None = None
+    portfolio_gross_max: Decimal | None = None
+    portfolio_net_max: Decimal | None = None
+
+    @property
+    def are_across_venues(self) -> bool:
+        """Whether an order here depends on what is held elsewhere."""
+        return (
+            self.portfolio_gross_max is not None or self.portfolio_net_max is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +60,31 @@ class Surroundings:
     """
     What the world looks like to an order at the moment it is checked.
 
-    ``gross_quote`` is the account's gross exposure at mark with every unfinished
-    increase counted as filled, ``net_quote`` the same signed, ``held_quote`` that of
-    the instrument alone, signed; ``reference_price`` the price the target was made
-    at; ``sent_monotonic_ns`` when orders were sent lately; ``known_ids`` every client
-    order id ever journalled.
+    ``account`` is what may be at stake at this venue, ``held`` in this instrument
+    alone, ``portfolio`` at every venue (None where one of them was never read; equal
+    to ``account`` where there is no other). ``reference_price`` is the price the
+    target was made at; ``sent_monotonic_ns`` when orders were sent lately;
+    ``known_ids`` every client order id ever journalled.
     """
 
     instrument: Instrument
     mark_price: Decimal | None
     reference_price: Decimal
-    equity_quote: Decimal
-    gross_quote: Decimal
+    account: Exposure
     sent_monotonic_ns: tuple[int, ...]
     known_ids: Container[str]
     permit: Permit | None
     monotonic_now_ns: int
-    net_quote: Decimal = Decimal(0)
-    held_quote: Decimal = Decimal(0)
+    held: Exposure = _NOTHING
+    portfolio: Exposure | None = None
+
+    @property
+    def price(self) -> Decimal:
+        """What an order is valued at: the dearer of mark and target price."""
+        if not _is_positive(self.mark_price) or not _is_positive(self.reference_price):
+            return Decimal(0)
+        assert self.mark_price is not None, "a positive mark is one"
+        return max(self.mark_price, self.reference_price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +143,65 @@ def room_lots(around: Surroundings, settings: LimitSettings, side: Side) -> int:
     side : Side
         Where the increase would go.
     """
-    mark = around.mark_price
-    if not _is_positive(mark) or not _is_positive(around.equity_quote):
+    price = around.price
+    if not price or not _is_positive(around.account.equity_quote):
         return 0
-    assert mark is not None, "a positive mark is one"
+    if _unread(around, settings):
+        return 0
     room = min(room for _, room in _rooms(around, settings, side))
-    return max(0, int(room / lot_quote(around.instrument, mark)))
+    return max(0, int(room / lot_quote(around.instrument, price)))
 
 
 def _rooms(
     around: Surroundings, settings: LimitSettings, side: Side
 ) -> Iterator[tuple[str, Decimal]]:
     """Yield each cap in words and what is left under it, in quote."""
-    equity = around.equity_quote
+    account, equity = around.account, around.account.equity_quote
     yield (
         f"{settings.leverage_max} × equity {equity:.2f}",
-        settings.leverage_max * equity - around.gross_quote,
+        settings.leverage_max * equity - account.gross_quote,
     )
     if settings.net_max is not None:
         yield (
             f"{settings.net_max} × equity {equity:.2f} net",
-            settings.net_max * equity - side.sign * around.net_quote,
+            settings.net_max * equity - account.toward(side),
         )
     if settings.instrument_max is not None:
         yield (
             f"{settings.instrument_max} × equity {equity:.2f} in one instrument",
-            settings.instrument_max * equity - side.sign * around.held_quote,
+            settings.instrument_max * equity - around.held.toward(side),
         )
+    yield from _portfolio_rooms(around, settings, side)
+
+
+def _portfolio_rooms(
+    around: Surroundings, settings: LimitSettings, side: Side
+) -> Iterator[tuple[str, Decimal]]:
+    """Yield the caps over all venues; there are none before every venue was read."""
+    portfolio = around.portfolio
+    if portfolio is None:
+        return
+    equity = portfolio.equity_quote
+    if settings.portfolio_gross_max is not None:
+        yield (
+            f"{settings.portfolio_gross_max} × equity {equity:.2f} of all venues",
+            settings.portfolio_gross_max * equity - portfolio.gross_quote,
+        )
+    if settings.portfolio_net_max is not None:
+        yield (
+            f"{settings.portfolio_net_max} × equity {equity:.2f} of all venues net",
+            settings.portfolio_net_max * equity - portfolio.toward(side),
+        )
+
+
+def _unread(around: Surroundings, settings: LimitSettings) -> str:
+    if not settings.are_across_venues:
+        return ""
+    if around.portfolio is None:
+        return "a venue was not read yet: what all of them hold together is not known"
+    if not _is_positive(around.portfolio.equity_quote):
+        return f"the equity of all venues is {around.portfolio.equity_quote}"
+    return ""
 
 
 def _duplicate(order: Increase | Reduction, around: Surroundings) -> str:
@@ -204,15 +255,17 @@ def _collar(around: Surroundings, settings: LimitSettings) -> str:
 
 
 def _leverage(order: Increase, around: Surroundings, settings: LimitSettings) -> str:
-    assert around.mark_price is not None, "the collar comes first"
-    if not _is_positive(around.equity_quote):
-        return f"equity is {around.equity_quote}"
-    value = order.size_lots * lot_quote(around.instrument, around.mark_price)
+    if not _is_positive(around.account.equity_quote):
+        return f"equity is {around.account.equity_quote}"
+    unread = _unread(around, settings)
+    if unread:
+        return unread
+    value = order.size_lots * lot_quote(around.instrument, around.price)
     for cap, room in _rooms(around, settings, order.side):
         if value > room:
             return (
                 f"an order of {value:.2f} is beyond {cap} by {value - room:.2f} "
-                "(gross exposure, what is unfinished included)"
+                "(what is unfinished included)"
             )
     return ""
 
