@@ -2,7 +2,8 @@
 Targets onto the bus, in order, the last value kept; it decides none.
 
 A bus that is away delays targets and loses none that still counts: while it is away
-only the newest of each key is kept, since a later target replaces an earlier one.
+only the newest of each key is kept, since a later target replaces an earlier one. No
+key waits for another's acknowledgement: what three venues are to do leaves at once.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ _log = logging.getLogger(__name__)
 
 
 class TargetPublisher:
-    """Publishes targets to ``bucket`` from a bounded queue."""
+    """Publishes targets to ``bucket``, of all keys ``queue_max`` at a time."""
 
     def __init__(self, bucket: KeyValue, queue_max: int = QUEUE_MAX) -> None:
         self.superseded = 0
         self._bucket = bucket
-        self._queue: deque[tuple[str, Target]] = deque()
+        self._queues: dict[str, deque[Target]] = {}
         self._queue_max = queue_max
         self._wake = asyncio.Event()
+        self._under_way: set[str] = set()
         self._decoder = MessageDecoder(Target)
 
     @property
     def waiting(self) -> int:
         """How many targets are not published yet."""
-        return len(self._queue)
+        return sum(len(queue) for queue in self._queues.values())
 
     async def last(self, key: str) -> Target | None:
         """
@@ -61,36 +63,52 @@ class TargetPublisher:
 
     def put(self, key: str, target: Target) -> None:
         """Queue a target; one of the same key gives way where the queue is full."""
-        if len(self._queue) >= self._queue_max:
-            self._keep_newest()
-        self._queue.append((key, target))
+        if self.waiting >= self._queue_max:
+            for full in self._queues:
+                self._keep_newest(full)
+        self._queues.setdefault(key, deque()).append(target)
         self._wake.set()
 
     async def run(self) -> None:
         """Publish what is queued, for ever; cancellation drops the queue."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                key, target = self._queue[0]
-                try:
-                    await self._bucket.put(key, encode(target))
-                except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-                    await self._wait(error)
-                    continue
-                # put() may have thinned the queue meanwhile.
-                if self._queue and self._queue[0] == (key, target):
-                    self._queue.popleft()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for key in self._queues.keys() - self._under_way:
+                    self._under_way.add(key)
+                    group.create_task(self._publish(key))
 
-    async def _wait(self, error: Exception) -> None:
-        self._keep_newest()
-        _log.warning(
-            "target not published",
-            extra={"error": repr(error), "waiting": len(self._queue)},
-        )
-        await asyncio.sleep(_RETRY_SECONDS)
+    # -- inside -----------------------------------------------------------------
 
-    def _keep_newest(self) -> None:
-        newest = dict(self._queue)
-        self.superseded += len(self._queue) - len(newest)
-        self._queue = deque(newest.items())
+    async def _publish(self, key: str) -> None:
+        """Publish what is queued of one key, in order, each once acknowledged."""
+        queue = self._queues[key]
+        try:
+            while queue:
+                await self._publish_first(key, queue)
+            del self._queues[key]
+        finally:
+            self._under_way.discard(key)
+
+    async def _publish_first(self, key: str, queue: deque[Target]) -> None:
+        target = queue[0]
+        try:
+            await self._bucket.put(key, encode(target))
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            self._keep_newest(key)
+            _log.warning(
+                "target not published",
+                extra={"error": repr(error), "waiting": self.waiting},
+            )
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        # put() may have thinned the queue meanwhile.
+        if queue and queue[0] is target:
+            queue.popleft()
+
+    def _keep_newest(self, key: str) -> None:
+        queue = self._queues[key]
+        while len(queue) > 1:
+            queue.popleft()
+            self.superseded += 1
