@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
 from cryptoquantix.core.clock import NS_PER_MS
-from cryptoquantix.core.errors import SettingsError, VenueError
 from cryptoquantix.core.instrument import (
     Instrument,
     InstrumentId,
@@ -29,6 +27,12 @@ from cryptoquantix.venues.dialect import (
     Request,
     TradePage,
     WireTrade,
+)
+from cryptoquantix.venues.market_answers import (
+    bars_in_order,
+    interval_named,
+    span_of_bar,
+    unreadable,
 )
 
 KLINES_MAX: Final = 1_500
@@ -64,11 +68,7 @@ def interval_name(bar_seconds: int) -> str:
     SettingsError
         If the venue keeps no bars of that length, so that none could be fetched.
     """
-    if bar_seconds not in _INTERVALS:
-        known = ", ".join(str(seconds) for seconds in _INTERVALS)
-        msg = f"bar_seconds must be one of {known} at binance, was {bar_seconds}"
-        raise SettingsError(msg)
-    return _INTERVALS[bar_seconds]
+    return interval_named(_VENUE, _INTERVALS, bar_seconds)
 
 
 class _Symbol(msgspec.Struct):
@@ -101,10 +101,7 @@ def parse_instruments(data: bytes) -> dict[str, Instrument]:
     VenueError
         If the answer is not of the documented shape.
     """
-    try:
-        symbols = _EXCHANGE_INFO.decode(data).symbols
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _unreadable(_INFO, str(error)) from None
+    symbols = _decoded(_EXCHANGE_INFO, data, _INFO).symbols
     trading = (symbol for symbol in symbols if symbol.status == "TRADING")
     return read_each(trading, lambda symbol: symbol.symbol, _instrument)
 
@@ -144,25 +141,13 @@ def parse_klines(data: bytes, interval_ns: int) -> list[Bar]:
     VenueError
         If the answer is not of the documented shape, or not sorted in time.
     """
-    try:
-        bars = [_bar(row, interval_ns) for row in _KLINES.decode(data)]
-    except (msgspec.MsgspecError, ValueError, IndexError) as error:
-        raise _unreadable(_BARS, str(error)) from None
-    opens = (bar.open_time_ns for bar in bars)
-    if any(after <= before for before, after in pairwise(opens)):
-        unsorted = "bars are not sorted in time"
-        raise _unreadable(_BARS, unsorted)
-    return bars
+    rows = _decoded(_KLINES, data, _BARS)
+    return bars_in_order(_VENUE, _BARS, (_bar(row, interval_ns) for row in rows))
 
 
 def _bar(row: Sequence[int | str], interval_ns: int) -> Bar:
-    open_time_ns = int(row[0]) * NS_PER_MS
-    if open_time_ns % interval_ns:
-        msg = f"bar opens at {row[0]} ms, off its interval"
-        raise ValueError(msg)
     return Bar(
-        open_time_ns,
-        open_time_ns + interval_ns,
+        *span_of_bar(int(row[0]), interval_ns),
         float(row[1]),
         float(row[2]),
         float(row[3]),
@@ -227,10 +212,7 @@ class BinanceRest:
 
     def parse_trades(self, data: bytes) -> TradePage:
         """Return the prints of an answer."""
-        try:
-            rows = _AGG_TRADES.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise _unreadable(_PRINTS, str(error)) from None
+        rows = _decoded(_AGG_TRADES, data, _PRINTS)
         trades = [
             WireTrade(row.T * NS_PER_MS, row.p, row.q, row.m, row.a) for row in rows
         ]
@@ -242,10 +224,7 @@ class BinanceRest:
 
     def parse_time(self, data: bytes) -> int:
         """Return the venue's time in ns."""
-        try:
-            return _TIME.decode(data).serverTime * NS_PER_MS
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise _unreadable(_CLOCK, str(error)) from None
+        return _decoded(_TIME, data, _CLOCK).serverTime * NS_PER_MS
 
 
 class _AggTradeRow(msgspec.Struct, gc=False):
@@ -264,6 +243,8 @@ _AGG_TRADES: Final = msgspec.json.Decoder(list[_AggTradeRow])
 _TIME: Final = msgspec.json.Decoder(_Time)
 
 
-def _unreadable(request: str, reason: str) -> VenueError:
-    msg = f"{_VENUE} answered {request} in an unknown shape: {reason}"
-    return VenueError(msg, venue=_VENUE, request=request)
+def _decoded[T](decoder: msgspec.json.Decoder[T], data: bytes, request: str) -> T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise unreadable(_VENUE, request, error) from None

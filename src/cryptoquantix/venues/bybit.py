@@ -17,7 +17,6 @@ import msgspec
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.core.errors import (
     RateLimited,
-    SettingsError,
     VenueError,
     VenueUnavailable,
 )
@@ -31,6 +30,12 @@ from cryptoquantix.core.market import Bar
 from cryptoquantix.venues.answers import read_each
 from cryptoquantix.venues.bybit_feed import SEQUENCE_SHIFT, sequence_ids
 from cryptoquantix.venues.dialect import ROWS_PER_PAGE, Request, TradePage, WireTrade
+from cryptoquantix.venues.market_answers import (
+    bars_in_order,
+    interval_named,
+    span_of_bar,
+    unreadable,
+)
 
 _VENUE: Final = Venue.BYBIT.value
 # Enough that the newest match is whole: its prints share one number.
@@ -135,11 +140,7 @@ class BybitRest:
 
     def interval_name(self, bar_seconds: int) -> str:
         """Return the venue's name of a bar length; SettingsError if it keeps none."""
-        if bar_seconds not in _INTERVALS:
-            known = ", ".join(str(seconds) for seconds in _INTERVALS)
-            msg = f"bar_seconds must be one of {known} at bybit, was {bar_seconds}"
-            raise SettingsError(msg)
-        return _INTERVALS[bar_seconds]
+        return interval_named(_VENUE, _INTERVALS, bar_seconds)
 
     def bars_max(self) -> int:
         """Return how many bars a page has at most."""
@@ -162,15 +163,8 @@ class BybitRest:
         """Return bars, oldest first, the open one included."""
         del symbol
         rows = result(data, _Klines, _BARS).rows
-        try:
-            bars = [_bar(row, interval_ns) for row in reversed(rows)]
-        except (ValueError, IndexError) as error:
-            raise _unreadable(_BARS, str(error)) from None
-        opens = (bar.open_time_ns for bar in bars)
-        if any(after <= before for before, after in pairwise(opens)):
-            unsorted = "bars are not sorted in time"
-            raise _unreadable(_BARS, unsorted)
-        return bars
+        bars = (_bar(row, interval_ns) for row in reversed(rows))
+        return bars_in_order(_VENUE, _BARS, bars)
 
     def newest_trades(self, symbol: str) -> Request:
         """Return the request whose answer holds the newest match whole."""
@@ -194,10 +188,10 @@ class BybitRest:
             sequences = [int(row.seq) for row in rows]
             times_ns = [int(row.time) * NS_PER_MS for row in rows]
         except ValueError as error:
-            raise _unreadable(_PRINTS, str(error)) from None
+            raise unreadable(_VENUE, _PRINTS, error) from None
         if any(after < before for before, after in pairwise(sequences)):
             unsorted = "prints are not sorted by seq"
-            raise _unreadable(_PRINTS, unsorted)
+            raise unreadable(_VENUE, _PRINTS, unsorted)
         trades = [
             WireTrade(time_ns, row.price, row.size, row.side == "Sell", trade_id)
             for row, time_ns, trade_id in zip(
@@ -219,7 +213,7 @@ class BybitRest:
         try:
             return int(result(data, _Time, _CLOCK).timeNano)
         except ValueError as error:
-            raise _unreadable(_CLOCK, str(error)) from None
+            raise unreadable(_VENUE, _CLOCK, error) from None
 
 
 def _recent(symbol: str, count: int) -> Request:
@@ -242,7 +236,7 @@ def result[T](data: bytes, kind: type[T], request: str) -> T:
             raise _refusal(envelope, request)
         return msgspec.json.decode(envelope.result, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _unreadable(request, str(error)) from None
+        raise unreadable(_VENUE, request, error) from None
 
 
 def _refusal(envelope: _Envelope, request: str) -> VenueError:
@@ -296,16 +290,6 @@ def _instrument(symbol: _Symbol) -> Instrument:
 
 
 def _bar(row: list[str], interval_ns: int) -> Bar:
-    open_time_ns = int(row[0]) * NS_PER_MS
-    if open_time_ns % interval_ns:
-        msg = f"bar opens at {row[0]} ms, off its interval"
-        raise ValueError(msg)
     prices_and_volume = (float(text) for text in row[1:6])
-    return Bar._make(
-        (open_time_ns, open_time_ns + interval_ns, *prices_and_volume, 0.0)
-    )
-
-
-def _unreadable(request: str, reason: str) -> VenueError:
-    msg = f"{_VENUE} answered {request} in an unknown shape: {reason}"
-    return VenueError(msg, venue=_VENUE, request=request)
+    span = span_of_bar(int(row[0]), interval_ns)
+    return Bar._make((*span, *prices_and_volume, 0.0))

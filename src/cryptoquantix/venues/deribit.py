@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
 from cryptoquantix.core.clock import NS_PER_MS
-from cryptoquantix.core.errors import SettingsError, VenueError
+from cryptoquantix.core.errors import VenueError
 from cryptoquantix.core.instrument import (
     Instrument,
     InstrumentId,
@@ -26,6 +25,12 @@ from cryptoquantix.core.instrument import (
 from cryptoquantix.core.market import Bar
 from cryptoquantix.venues.answers import read_each
 from cryptoquantix.venues.dialect import ROWS_PER_PAGE, Request, TradePage, WireTrade
+from cryptoquantix.venues.market_answers import (
+    bars_in_order,
+    interval_named,
+    span_of_bar,
+    unreadable,
+)
 
 _VENUE: Final = Venue.DERIBIT.value
 _API: Final = "/api/v2/public/"
@@ -114,11 +119,7 @@ class DeribitRest:
 
     def interval_name(self, bar_seconds: int) -> str:
         """Return the venue's name of a bar length; SettingsError if it keeps none."""
-        if bar_seconds not in _INTERVALS:
-            known = ", ".join(str(seconds) for seconds in _INTERVALS)
-            msg = f"bar_seconds must be one of {known} at deribit, was {bar_seconds}"
-            raise SettingsError(msg)
-        return _INTERVALS[bar_seconds]
+        return interval_named(_VENUE, _INTERVALS, bar_seconds)
 
     def bars_max(self) -> int:
         """Return how many bars a page has at most."""
@@ -146,16 +147,8 @@ class DeribitRest:
         chart = _result(data, _Chart, _BARS)
         volumes = chart.volume if "_" in symbol else chart.cost
         columns = (chart.open, chart.high, chart.low, chart.close, volumes)
-        try:
-            rows = zip(chart.ticks, *columns, strict=True)
-            bars = [_bar(row, interval_ns) for row in rows]
-        except ValueError as error:
-            raise _unreadable(_BARS, str(error)) from None
-        opens = (bar.open_time_ns for bar in bars)
-        if any(after <= before for before, after in pairwise(opens)):
-            unsorted = "bars are not sorted in time"
-            raise _unreadable(_BARS, unsorted)
-        return bars
+        rows = zip(chart.ticks, *columns, strict=True)
+        return bars_in_order(_VENUE, _BARS, (_bar(row, interval_ns) for row in rows))
 
     def newest_trades(self, symbol: str) -> Request:
         """Return the request for the newest print."""
@@ -206,7 +199,7 @@ def _result[T](data: bytes, kind: type[T], request: str) -> T:
             raise VenueError(msg, venue=_VENUE, request=request)
         return msgspec.json.decode(envelope.result, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _unreadable(request, str(error)) from None
+        raise unreadable(_VENUE, request, error) from None
 
 
 def perpetuals(rows: Iterable[Mapping[str, Any]]) -> dict[str, Instrument]:
@@ -256,13 +249,4 @@ def _instrument(listed: _Listed) -> Instrument:
 
 
 def _bar(row: tuple[int, float, float, float, float, float], interval_ns: int) -> Bar:
-    open_time_ns = row[0] * NS_PER_MS
-    if open_time_ns % interval_ns:
-        msg = f"bar opens at {row[0]} ms, off its interval"
-        raise ValueError(msg)
-    return Bar(open_time_ns, open_time_ns + interval_ns, *row[1:], 0.0)
-
-
-def _unreadable(request: str, reason: str) -> VenueError:
-    msg = f"{_VENUE} answered {request} in an unknown shape: {reason}"
-    return VenueError(msg, venue=_VENUE, request=request)
+    return Bar(*span_of_bar(row[0], interval_ns), *row[1:], 0.0)
