@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """
-Build the image, deploy the stack on a one-node Swarm, kill the feed, watch the rest.
+Build the image, deploy the stack on a one-node Swarm, kill a feed, watch the rest.
 
-Asserts that after a SIGKILL of the feed's container (1) Swarm brings the feed back and
-it publishes again, (2) no other service was restarted, (3) the risk daemon's samples,
-in its own volume, have no missing second meanwhile. Leaves the engine as it found it.
+Asserts that after a SIGKILL of one venue's feed (1) Swarm brings it back and it
+publishes again, (2) the other venues' feeds publish meanwhile and no other service was
+restarted, (3) the risk daemon's samples, in its own volume, have no missing second, (4)
+`cqx status` in execution's container sees all three feeds, the strategies, execution
+and the recorder. Leaves the engine as it found it.
 Prints the reason and exits 0 where there is no Docker engine.
 """
 
@@ -21,16 +23,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STACK = "cqx-swarm-test"
 IMAGE = "cryptoquantix:swarm-test"
-SERVICES = ("nats", "simulator", "feed", "strategy", "execution", "risk", "alarms")
+VENUES = ("binance", "bybit", "deribit")
+FEEDS = tuple(f"feed-{venue}" for venue in VENUES)
+KILLED = FEEDS[0]
+SERVICES = (
+    *("nats", "simulator", *FEEDS, "strategy", "execution"),
+    *("recorder", "risk", "alarms"),
+)
 DEPLOY_SECONDS = 120
 RETURN_SECONDS = 60
 
-# Runs inside a container: the first tick of a subject, with its receive time.
+# Runs inside a container: waits for the first tick of a venue.
 LISTEN = """
 import asyncio, nats
 async def main():
     connection = await nats.connect("nats://nats:4222", connect_timeout=5)
-    subscription = await connection.subscribe("ticks.>")
+    subscription = await connection.subscribe("ticks.%s.>")
     await subscription.next_msg(timeout=30)
     await connection.close()
 asyncio.run(main())
@@ -93,9 +101,28 @@ def inside(service, code, *, timeout=40):
     return run.stdout if run.returncode == 0 else None
 
 
-def publishes():
-    """Return whether a tick arrives at the bus within half a minute."""
-    return inside("strategy", LISTEN) is not None
+def publishes(venue):
+    """Return whether a tick of a venue arrives at the bus within half a minute."""
+    return inside("strategy", LISTEN % venue) is not None
+
+
+def status():
+    """Return what `cqx status` says where both the bus and the daemon are heard."""
+    name = container("execution")
+    command = ["docker", "exec", name, "cqx", "status", "--json"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False
+    )
+    return json.loads(run.stdout) if run.stdout.startswith("{") else {}
+
+
+def is_all_seen():
+    """Return whether every row of the status is there, and well."""
+    value = status()
+    rows = [*value.get("feeds", ()), *value.get("strategies", ())]
+    rows += [value.get("execution") or {}, value.get("recorder") or {}]
+    is_whole = len(rows) == 2 * len(VENUES) + 2
+    return is_whole and not any(row.get("problem", "absent") for row in rows)
 
 
 def samples(after_ns):
@@ -112,28 +139,30 @@ def missing_seconds(rows):
     return missing, max(steps, default=0.0)
 
 
-def kill_the_feed():
-    """Kill the feed's container and assert what must hold."""
+def kill_a_feed():
+    """Kill one feed's container and assert what must hold."""
     before = {service: container(service) for service in SERVICES}
     start_ns = time.time_ns()
     killed = time.monotonic()
-    docker("kill", "--signal", "KILL", before["feed"])
+    docker("kill", "--signal", "KILL", before[KILLED])
+    for venue in VENUES[1:]:
+        until(f"{venue} was fed on", 5, lambda v=venue: publishes(v))
     until(
         "a new feed container was running",
         RETURN_SECONDS,
-        lambda: container("feed") not in {"", before["feed"]},
+        lambda: container(KILLED) not in {"", before[KILLED]},
     )
     back = time.monotonic() - killed
-    until("the feed published again", RETURN_SECONDS, publishes)
+    until("the feed published again", RETURN_SECONDS, lambda: publishes(VENUES[0]))
     published = time.monotonic() - killed
     time.sleep(5)
     after = {service: container(service) for service in SERVICES}
-    others = [s for s in SERVICES if s != "feed" and before[s] != after[s]]
+    others = [s for s in SERVICES if s != KILLED and before[s] != after[s]]
     rows = samples(start_ns - 5_000_000_000)
     missing, longest = missing_seconds(rows)
     print(
-        f"swarm-test: feed killed; container back after {back:.1f} s, publishing after "
-        f"{published:.1f} s; other services restarted: {others or 'none'}; "
+        f"swarm-test: {KILLED} killed; container back after {back:.1f} s, publishing "
+        f"after {published:.1f} s; other services restarted: {others or 'none'}; "
         f"risk samples: {len(rows)}, missing seconds: {missing}, "
         f"longest step {longest:.2f} s"
     )
@@ -161,18 +190,24 @@ def require_an_engine():
 
 
 def deploy_and_kill(secrets):
-    """Deploy the stack with fresh keys, wait for its life, and kill the feed."""
+    """Deploy the stack with fresh keys, wait for its life, and kill a feed."""
     run = [sys.executable, str(ROOT / "deploy" / "prepare.py"), secrets]
     subprocess.run(run, check=True)
-    environment = os.environ | {"CQX_IMAGE": IMAGE, "CQX_SECRETS": secrets}
+    environment = os.environ | {
+        "CQX_IMAGE": IMAGE,
+        "CQX_SECRETS": secrets,
+        "CQX_RECORDER": "1",
+    }
     stack = str(ROOT / "deploy" / "stack.yml")
     run = ["docker", "stack", "deploy", "-c", stack, STACK]
     subprocess.run(run, env=environment, check=True)
     for service in SERVICES:
         until(f"{service} was running", DEPLOY_SECONDS, lambda s=service: container(s))
-    until("the feed published", DEPLOY_SECONDS, publishes)
+    for venue in VENUES:
+        until(f"{venue} was fed", DEPLOY_SECONDS, lambda v=venue: publishes(v))
     until("the risk daemon sampled", DEPLOY_SECONDS, lambda: len(samples(0)) >= 6)
-    kill_the_feed()
+    until("cqx status saw all of it", DEPLOY_SECONDS, is_all_seen)
+    kill_a_feed()
 
 
 def remove():
