@@ -1,5 +1,7 @@
 """The bars before now are all there, and none is of the future."""
 
+import asyncio
+
 import polars as pl
 import pytest
 
@@ -170,3 +172,32 @@ async def test_requests_are_paced_to_the_share_of_the_limit(monkeypatch):
         for _ in range(40):
             await rest.newest_trade_id("BTCUSDT")
     assert len([one for one in waited if one > 0.5]) >= 9
+
+
+async def test_strategies_that_start_together_ask_once(monkeypatch):
+    monkeypatch.setattr(market_rest, "_PAGES_MAX", 50)
+    async with venue_with(400) as venue, MarketRest(venue.rest, SystemClock()) as rest:
+        until_ns = START_NS + 399 * MINUTE_NS
+        alone = await History(rest, None, BTC, 60).fetch(Span(None, until_ns), START_NS)
+        venue.kline_requests.clear()
+        shared = History(rest, None, BTC, 60, None, 5.0)
+        found = await asyncio.gather(
+            shared.fetch(Span(None, until_ns), START_NS),
+            shared.fetch(Span(None, until_ns), START_NS + 60 * MINUTE_NS),
+            shared.fetch(Span(until_ns - 5 * MINUTE_NS, until_ns), 0),
+        )
+        assert found == [alone, alone[60:], alone[-5:]]
+        assert len(venue.kline_requests) == 1
+        later_ns = until_ns - MINUTE_NS
+        assert await shared.fetch(Span(None, later_ns), START_NS) == alone[:-1]
+        assert len(venue.kline_requests) == 2
+
+
+async def test_what_was_asked_for_is_not_kept_for_ever():
+    async with venue_with(40) as venue, MarketRest(venue.rest, SystemClock()) as rest:
+        shared = History(rest, None, BTC, 60, None, 0.05)
+        span = Span(None, START_NS + 39 * MINUTE_NS)
+        first = await shared.fetch(span, START_NS)
+        await asyncio.sleep(0.2)
+        assert shared._kept is None
+        assert await shared.fetch(span, START_NS) == first

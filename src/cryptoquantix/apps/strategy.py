@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from nats.aio.client import Client
@@ -19,7 +20,7 @@ from cryptoquantix.apps.settings import Settings, StrategySettings, load_setting
 from cryptoquantix.bus.connection import connect, targets_bucket
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.instrument import InstrumentId, InstrumentKind
+from cryptoquantix.core.instrument import InstrumentId, InstrumentKind, Venue
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.live.funding import FundingHistory
 from cryptoquantix.live.snapshot import SnapshotStore, SnapshotWriter
@@ -37,6 +38,9 @@ from cryptoquantix.venues.backoff import Backoff
 from cryptoquantix.venues.funding import FUNDING
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.markets import interval_name
+
+# What one strategy was given is kept so long for others that start with it.
+_KEPT_SECONDS: Final = 20.0
 
 _log = logging.getLogger(__name__)
 
@@ -114,10 +118,11 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
             )
             for venue in venues
         }
+        histories = _histories(plans, rests, catalog)
         runners = [
             StrategyRunner(
                 plan,
-                _history(plan, rests[plan.instrument.venue], catalog),
+                histories[plan.instrument, plan.bar_seconds, plan.reads_funding],
                 publisher,
                 await publisher.last(plan.key),
                 Backoff(random, seconds_min=0.05, seconds_max=5.0),
@@ -130,11 +135,22 @@ async def _serve(settings: Settings, plans: list[StrategyPlan]) -> None:
         await service.run()
 
 
-def _history(plan: StrategyPlan, rest: MarketRest, catalog: Catalog) -> History:
-    funding = None
-    if plan.reads_funding:
-        funding = FundingHistory(rest, catalog, plan.instrument)
-    return History(rest, catalog, plan.instrument, plan.bar_seconds, funding)
+type _Kind = tuple[InstrumentId, int, bool]
+
+
+def _histories(
+    plans: list[StrategyPlan], rests: dict[Venue, MarketRest], catalog: Catalog
+) -> dict[_Kind, History]:
+    """Return one history for all strategies that see the same bars."""
+    found: dict[_Kind, History] = {}
+    kinds = [(p.instrument, p.bar_seconds, p.reads_funding) for p in plans]
+    for instrument, seconds, is_charged in set(kinds):
+        rest = rests[instrument.venue]
+        funding = FundingHistory(rest, catalog, instrument) if is_charged else None
+        kind = instrument, seconds, is_charged
+        kept_seconds = _KEPT_SECONDS if kinds.count(kind) > 1 else 0.0
+        found[kind] = History(rest, catalog, instrument, seconds, funding, kept_seconds)
+    return found
 
 
 async def _bucket(client: Client) -> KeyValue:

@@ -42,6 +42,9 @@ class History:
         A bar length that the venue keeps.
     funding : FundingHistory or None
         Puts into bars what was charged in them; None leaves it at zero.
+    kept_seconds : float
+        How long fetched bars are kept for another who asks for the same: strategies
+        of one instrument start together, and venues count what is asked.
     """
 
     def __init__(  # noqa: PLR0917 - five parts, all needed
@@ -51,8 +54,12 @@ class History:
         instrument: InstrumentId,
         bar_seconds: int,
         funding: FundingHistory | None = None,
+        kept_seconds: float = 0.0,
     ) -> None:
         self._funding = funding
+        self._kept_seconds = kept_seconds
+        self._kept: tuple[int, int, list[Bar]] | None = None
+        self._asking = asyncio.Lock()
         self._rest = rest
         self._catalog = catalog
         self._instrument = instrument
@@ -129,6 +136,24 @@ class History:
 
     async def _run_up_to(self, until_ns: int, start_ns: int) -> list[Bar]:
         """Return bars without a hole up to the one that opens at ``until_ns``."""
+        if not self._kept_seconds:
+            return await self._asked_run(until_ns, start_ns)
+        async with self._asking:
+            if self._kept is not None:
+                kept_until_ns, kept_start_ns, bars = self._kept
+                if kept_until_ns == until_ns and kept_start_ns <= start_ns:
+                    return [bar for bar in bars if bar.open_time_ns >= start_ns]
+            bars = await self._asked_run(until_ns, start_ns)
+            self._kept = until_ns, start_ns, bars
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._kept_seconds, self._forget, bars)
+            return bars
+
+    def _forget(self, bars: list[Bar]) -> None:
+        if self._kept is not None and self._kept[2] is bars:
+            self._kept = None
+
+    async def _asked_run(self, until_ns: int, start_ns: int) -> list[Bar]:
         bars = await self._rest.bars(
             self._instrument.symbol,
             self._bar_seconds,
