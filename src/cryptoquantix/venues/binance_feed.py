@@ -17,13 +17,12 @@ import msgspec
 
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.market import BestQuote
-from cryptoquantix.venues.dialect import Answer, PingPolicy, SocketPlan
+from cryptoquantix.venues.dialect import Answer, PingPolicy, SocketPlan, sharded
 from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder
 from cryptoquantix.venues.instrument_stream import InstrumentStream
 
-# The venue allows 1 024 streams a connection (an older page: 200), and ten messages
-# a second from a client. Two streams a symbol, so 100 symbols a socket.
-_SYMBOLS_PER_SOCKET: Final = 100
+# The venue allows 1 024 streams a connection (an older page: 200; a socket has 200 at
+# most), and ten messages a second from a client.
 _STREAMS_PER_REQUEST: Final = 50
 
 
@@ -93,17 +92,12 @@ class BinanceStreams:
     def sockets(self, ws_url: str, symbols: Sequence[str]) -> list[SocketPlan]:
         """Return the sockets of ``symbols``, two for each hundred."""
         base = ws_url.rstrip("/")
-        plans = []
-        for shard in batched(symbols, _SYMBOLS_PER_SOCKET):
-            names = [symbol.lower() for symbol in shard]
-            trades = [f"{name}@aggTrade" for name in names]
-            marks = [f"{name}@markPrice@1s" for name in names]
-            quotes = [f"{name}@bookTicker" for name in names]
-            plans += [
-                SocketPlan(f"{base}/market/ws", trades + marks, list(shard), []),
-                SocketPlan(f"{base}/public/ws", quotes, [], list(shard)),
-            ]
-        return plans
+        return sharded(
+            symbols,
+            trades=(f"{base}/market/ws", ["{}@aggTrade", "{}@markPrice@1s"]),
+            quotes=(f"{base}/public/ws", ["{}@bookTicker"]),
+            spell=str.lower,
+        )
 
     def requests(self, streams: Sequence[str]) -> list[tuple[bytes, list[str]]]:
         """Return the subscriptions, fifty streams each."""

@@ -19,12 +19,11 @@ import msgspec
 
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.market import BestQuote
-from cryptoquantix.venues.dialect import Answer, PingPolicy, Reply, SocketPlan
+from cryptoquantix.venues.dialect import Answer, PingPolicy, Reply, SocketPlan, sharded
 from cryptoquantix.venues.feed import BATCH_MAX, FeedDecoder
 from cryptoquantix.venues.instrument_stream import InstrumentStream, Mark
 
 # 32 connections an address and 500 channels a connection are allowed.
-_SYMBOLS_PER_SOCKET: Final = 100
 _CHANNELS_PER_REQUEST: Final = 100
 _HEARTBEAT_SECONDS: Final = 10
 _TEST: Final = b'{"jsonrpc":"2.0","id":"alive","method":"public/test","params":{}}'
@@ -92,16 +91,11 @@ class DeribitStreams:
     def sockets(self, ws_url: str, symbols: Sequence[str]) -> list[SocketPlan]:
         """Return the sockets of ``symbols``, two for each hundred."""
         url = f"{ws_url.rstrip('/')}/ws/api/v2"
-        plans = []
-        for shard in batched(symbols, _SYMBOLS_PER_SOCKET):
-            trades = [f"trades.{symbol}.100ms" for symbol in shard]
-            quotes = [f"quote.{symbol}" for symbol in shard]
-            marks = [f"ticker.{symbol}.100ms" for symbol in shard]
-            plans += [
-                SocketPlan(url, trades, list(shard), []),
-                SocketPlan(url, quotes + marks, [], list(shard)),
-            ]
-        return plans
+        return sharded(
+            symbols,
+            trades=(url, ["trades.{}.100ms"]),
+            quotes=(url, ["quote.{}", "ticker.{}.100ms"]),
+        )
 
     def requests(self, streams: Sequence[str]) -> list[tuple[bytes, list[str]]]:
         """Return the subscriptions, and the wish for heartbeats."""

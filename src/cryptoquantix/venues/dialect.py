@@ -8,13 +8,16 @@ asked whether it lives, and whether trade ids leave no number out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import batched
 from typing import Final, NamedTuple, Protocol
 
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.market import Bar
 
 ROWS_PER_PAGE: Final = 1_000
+# Fewer than any venue allows (200, 500 and more): bursts stay apart.
+SYMBOLS_PER_SOCKET: Final = 100
 # Where prints share a match's number: how many ids each match has.
 MATCH_IDS: Final = 1 << 16
 
@@ -31,6 +34,39 @@ class SocketPlan(NamedTuple):
     streams: list[str]
     trade_symbols: list[str]
     quote_symbols: list[str]
+
+
+def sharded(
+    symbols: Sequence[str],
+    *,
+    trades: tuple[str, Sequence[str]],
+    quotes: tuple[str, Sequence[str]],
+    spell: Callable[[str], str] = str,
+) -> list[SocketPlan]:
+    """
+    Return two sockets for each hundred symbols: one for trades, one for quotes.
+
+    Each is an address and its streams, in which ``{}`` stands for the symbol as
+    ``spell`` writes it.
+
+    Examples
+    --------
+    >>> plans = sharded(["A"], trades=("x", ["t.{}"]), quotes=("y", ["q.{}", "m.{}"]))
+    >>> [(plan.url, plan.streams) for plan in plans]
+    [('x', ['t.A']), ('y', ['q.A', 'm.A'])]
+    """
+    plans = []
+    for shard in batched(symbols, SYMBOLS_PER_SOCKET):
+        carried = list(shard)
+        of_trades, of_quotes = (
+            [stream.format(spell(symbol)) for stream in streams for symbol in shard]
+            for _, streams in (trades, quotes)
+        )
+        plans += [
+            SocketPlan(trades[0], of_trades, carried, []),
+            SocketPlan(quotes[0], of_quotes, [], list(carried)),
+        ]
+    return plans
 
 
 class Answer(NamedTuple):
