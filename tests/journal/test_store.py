@@ -163,6 +163,21 @@ def test_a_full_disk_is_an_error_and_leaves_the_journal_whole(journal):
     assert "cqx-later" in journal
 
 
+def test_an_order_id_of_one_venue_is_not_anothers(journal):
+    """Every venue may count from one, and Binance does so for each symbol."""
+    names = {}
+    for number, name in enumerate(
+        ["binance:BTCUSDT-PERP", "binance:ETHUSDT-PERP", "deribit:BTCUSD-PERP"]
+    ):
+        ours = f"cqx-{number}"
+        journal.record_order(record(ours, instrument=name, attempt=number))
+        note = OrderNote(ours, 7, "seen", OrderState.FILLED, "", 3, "77")
+        journal.record_note(note)
+        names[InstrumentId.parse(name)] = {"77": ours}
+    for instrument, found in names.items():
+        assert journal.client_order_ids(instrument, ["77"]) == found
+
+
 def test_notes_move_the_state_and_are_all_kept(journal):
     journal.record_order(record())
     for state in (OrderState.IN_FLIGHT, OrderState.FILLED):
@@ -171,7 +186,7 @@ def test_notes_move_the_state_and_are_all_kept(journal):
     standing = journal.order("cqx-1")
     assert (standing.state, standing.filled_lots) == (OrderState.FILLED, 3)
     assert journal.unfinished() == []
-    assert journal.client_order_ids(["77", "78", ""]) == {"77": "cqx-1"}
+    assert journal.client_order_ids(BTC, ["77", "78", ""]) == {"77": "cqx-1"}
     with sqlite3.connect(journal.path) as connection:
         assert connection.execute("SELECT count(*) FROM order_events").fetchone() == (
             2,

@@ -175,10 +175,18 @@ class Journal:
             bar_ns,
         )
 
-    def client_order_ids(self, venue_order_ids: Iterable[str]) -> dict[str, str]:
-        """Return our id of each of the venue's order ids that are ours."""
+    def client_order_ids(
+        self, instrument: InstrumentId, venue_order_ids: Iterable[str]
+    ) -> dict[str, str]:
+        """
+        Return our id of each of the venue's order ids that are ours.
+
+        Of one instrument: venues count their orders from one as others do, and
+        Binance anew for each symbol.
+        """
         query = sa.select(orders.c.venue_order_id, orders.c.client_order_id).where(
-            orders.c.venue_order_id.in_(sorted({i for i in venue_order_ids if i}))
+            orders.c.venue_order_id.in_(sorted({i for i in venue_order_ids if i})),
+            orders.c.instrument == str(instrument),
         )
         return {row[0]: row[1] for row in self._rows(query)}
 

@@ -101,7 +101,8 @@ class Bookkeeping:
             self._behind.discard(id_)
 
     def _record(self, instrument: InstrumentId, found: list[VenueFill]) -> None:
-        ours = self._journal.client_order_ids(f.venue_order_id for f in found)
+        names = (one.venue_order_id for one in found)
+        ours = self._journal.client_order_ids(instrument, names)
         listed = self._instruments[instrument]
         lot_size = str(listed.lot_size)
         now_ns = self._clock.time_ns()
