@@ -9,19 +9,21 @@ signs and sends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import (
     CredentialsRefused,
     CryptoquantixError,
+    OrderNotFound,
     RateLimited,
     VenueUnavailable,
 )
 from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import Increase, Reduction
-from cryptoquantix.venues.answers import UNREADABLE, shaped
+from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.venues.answers import UNREADABLE, plain, shaped
 from cryptoquantix.venues.ccxt_wire import (
     ATTEMPT,
     Attempt,
@@ -144,6 +146,26 @@ class CcxtAccount:
             await self._read_clock()
         return await self._call(request, Attempt(), method, params)
 
+    async def _read_each(
+        self,
+        request: str,
+        weight: int,
+        method: str,
+        instruments: Iterable[InstrumentId],
+        *,
+        name: str = "symbol",
+        **params: str,
+    ) -> dict[InstrumentId, Any]:
+        """Ask the same of each instrument, all at once, under ``name``."""
+        wanted = list(instruments)
+        answers = await asyncio.gather(
+            *(
+                self._read(request, weight, method, **params, **{name: id_.symbol})
+                for id_ in wanted
+            )
+        )
+        return dict(zip(wanted, answers, strict=True))
+
     async def _call(
         self,
         request: str,
@@ -201,8 +223,35 @@ class CcxtAccount:
     def _shaped(self, request: str) -> Any:  # noqa: ANN401 - a context manager
         return shaped(self._venue, request)
 
+    def _size_text(self, order: Increase | Reduction) -> str:
+        lot_size = self._instruments[order.instrument].lot_size
+        return plain(from_steps(order.size_lots, lot_size))
+
+    def _price_text(self, order: Increase | Reduction) -> str:
+        assert order.price_ticks is not None, "checked by the order itself"
+        tick_size = self._instruments[order.instrument].tick_size
+        return plain(from_steps(order.price_ticks, tick_size))
+
+    def _unknown_order(self, request: str) -> OrderNotFound:
+        """Return the error of an order that an answer does not hold."""
+        msg = f"{self.venue} does not know the order of {request}"
+        return OrderNotFound(msg, venue=self.venue, request=request)
+
+    def _unfit_key(self, what: str, advice: str, request: str) -> CredentialsRefused:
+        """Return the error of a key that may do too much, or too little."""
+        msg = f"the {self.venue} key {what}: {advice}"
+        return CredentialsRefused(msg, venue=self.venue, request=request)
+
     def _unreadable_order(self, request: str, error: Exception) -> Exception:
         """Return the error of an order whose answer says nothing."""
         assert isinstance(error, UNREADABLE), "anything else says what it is"
         text = f"an answer of unknown shape: {error!r}"
         return order_error(Failure(self._venue, request, is_sent=True, text=text))
+
+
+def among(
+    orders: Iterable[VenueOrder], instruments: Iterable[InstrumentId] | None
+) -> list[VenueOrder]:
+    """Return the orders in ``instruments``, all where None."""
+    wanted = None if instruments is None else set(instruments)
+    return [o for o in orders if wanted is None or o.instrument in wanted]

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import CredentialsRefused, OrderNotFound, VenueError
+from cryptoquantix.core.errors import VenueError
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -27,11 +27,10 @@ from cryptoquantix.core.order import (
     Reduction,
     TimeInForce,
 )
-from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.venues import bybit
-from cryptoquantix.venues.answers import UNREADABLE, number, plain
+from cryptoquantix.venues.answers import UNREADABLE, number
 from cryptoquantix.venues.bybit_account import BybitReader
-from cryptoquantix.venues.ccxt_account import CcxtAccount
+from cryptoquantix.venues.ccxt_account import CcxtAccount, among
 from cryptoquantix.venues.ccxt_wire import Attempt
 from cryptoquantix.venues.port import BestQuote, CashFlow, VenueFill, VenueOrder
 from cryptoquantix.venues.weight import WeightBudget
@@ -136,9 +135,8 @@ class CcxtBybit(CcxtAccount):
         tickers = await self._tickers(instruments)
         with self._shaped("tickers"):
             return {
-                id_: BestQuote(
-                    number(row["bid1Price"] or "0") or None,
-                    number(row["ask1Price"] or "0") or None,
+                id_: BestQuote.of(
+                    number(row["bid1Price"] or "0"), number(row["ask1Price"] or "0")
                 )
                 for id_, row in tickers.items()
             }
@@ -146,30 +144,16 @@ class CcxtBybit(CcxtAccount):
     async def _tickers(
         self, instruments: Iterable[InstrumentId]
     ) -> dict[InstrumentId, Any]:
-        wanted = list(instruments)
-        answers = await asyncio.gather(
-            *(
-                self._read(
-                    "tickers",
-                    1,
-                    "publicGetV5MarketTickers",
-                    **_LINEAR,
-                    symbol=id_.symbol,
-                )
-                for id_ in wanted
-            )
+        answers = await self._read_each(
+            "tickers", 1, "publicGetV5MarketTickers", instruments, **_LINEAR
         )
         with self._shaped("tickers"):
-            return {
-                id_: answer["result"]["list"][0]
-                for id_, answer in zip(wanted, answers, strict=True)
-            }
+            return {id_: answer["result"]["list"][0] for id_, answer in answers.items()}
 
     async def open_orders(
         self, instruments: Iterable[InstrumentId] | None
     ) -> list[VenueOrder]:
         """Return resting orders of every class, of all instruments where None."""
-        wanted = None if instruments is None else set(instruments)
         rows = [
             row
             async for row in self._rows(
@@ -181,8 +165,7 @@ class CcxtBybit(CcxtAccount):
             )
         ]
         with self._shaped("order realtime"):
-            found = self._reader.open_orders(rows)
-        return [o for o in found if wanted is None or o.instrument in wanted]
+            return among(self._reader.open_orders(rows), instruments)
 
     async def order_by_client_id(
         self, instrument: InstrumentId, client_order_id: str
@@ -203,8 +186,7 @@ class CcxtBybit(CcxtAccount):
                 rows = answer["result"]["list"]
                 if rows:
                     return self._reader.order(rows[0], client_order_id)
-        msg = f"{self.venue} does not know the order of {request}"
-        raise OrderNotFound(msg, venue=self.venue, request=request)
+        raise self._unknown_order(request)
 
     async def fills(
         self, instrument: InstrumentId, after_trade_id: str
@@ -296,20 +278,17 @@ class CcxtBybit(CcxtAccount):
         return DeadManSwitch(True, scope)  # noqa: FBT003 - its field
 
     async def _place(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
-        instrument = self._instruments[order.instrument]
         params: dict[str, Any] = _LINEAR | {
             "symbol": order.instrument.symbol,
             "side": order.side.value.capitalize(),
             "orderType": order.type.value.capitalize(),
-            "qty": plain(from_steps(order.size_lots, instrument.lot_size)),
+            "qty": self._size_text(order),
             "orderLinkId": order.client_order_id,
         }
         if isinstance(order, Reduction):
             params["reduceOnly"] = True
         if order.type is OrderType.LIMIT:
-            assert order.price_ticks is not None, "checked by the order itself"
-            price = from_steps(order.price_ticks, instrument.tick_size)
-            params["price"] = plain(price)
+            params["price"] = self._price_text(order)
             params["timeInForce"] = _TIMES_IN_FORCE[order.time_in_force]
         request = f"order {order.client_order_id}"
         answer = await self._call(
@@ -354,11 +333,8 @@ class CcxtBybit(CcxtAccount):
             is_reading = int(rights["readOnly"]) == 1
         if may_withdraw or is_reading:
             what = "may withdraw" if may_withdraw else "may only read"
-            msg = (
-                f"the {self.venue} key {what}: make one for trading derivatives "
-                "without the right to withdraw"
-            )
-            raise CredentialsRefused(msg, venue=self.venue, request="query-api")
+            advice = "make one for trading derivatives without the right to withdraw"
+            raise self._unfit_key(what, advice, "query-api")
 
 
 def _accepted(order: Increase | Reduction, venue_order_id: str) -> VenueOrder:

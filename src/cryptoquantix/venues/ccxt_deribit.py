@@ -18,11 +18,7 @@ from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import (
-    CredentialsRefused,
-    OrderNotFound,
-    VenueUnavailable,
-)
+from cryptoquantix.core.errors import VenueUnavailable
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -32,10 +28,9 @@ from cryptoquantix.core.order import (
     Side,
     TimeInForce,
 )
-from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.venues import deribit
-from cryptoquantix.venues.answers import UNREADABLE, json_number, plain
-from cryptoquantix.venues.ccxt_account import CcxtAccount
+from cryptoquantix.venues.answers import UNREADABLE, json_number
+from cryptoquantix.venues.ccxt_account import CcxtAccount, among
 from cryptoquantix.venues.ccxt_wire import Attempt
 from cryptoquantix.venues.deribit_account import DOLLARS, DeribitReader
 from cryptoquantix.venues.port import BestQuote, CashFlow, VenueFill, VenueOrder
@@ -153,9 +148,9 @@ class CcxtDeribit(CcxtAccount):
         tickers = await self._tickers(instruments)
         with self._shaped("ticker"):
             return {
-                id_: BestQuote(
-                    json_number(row["best_bid_price"] or 0) or None,
-                    json_number(row["best_ask_price"] or 0) or None,
+                id_: BestQuote.of(
+                    json_number(row["best_bid_price"] or 0),
+                    json_number(row["best_ask_price"] or 0),
                 )
                 for id_, row in tickers.items()
             }
@@ -163,28 +158,19 @@ class CcxtDeribit(CcxtAccount):
     async def _tickers(
         self, instruments: Iterable[InstrumentId]
     ) -> dict[InstrumentId, Any]:
-        wanted = list(instruments)
-        answers = await asyncio.gather(
-            *(
-                self._read("ticker", 1, "publicGetTicker", instrument_name=id_.symbol)
-                for id_ in wanted
-            )
+        answers = await self._read_each(
+            "ticker", 1, "publicGetTicker", instruments, name="instrument_name"
         )
         with self._shaped("ticker"):
-            return {
-                id_: answer["result"]
-                for id_, answer in zip(wanted, answers, strict=True)
-            }
+            return {id_: answer["result"] for id_, answer in answers.items()}
 
     async def open_orders(
         self, instruments: Iterable[InstrumentId] | None
     ) -> list[VenueOrder]:
         """Return resting orders of every class, of all instruments where None."""
-        wanted = None if instruments is None else set(instruments)
         answer = await self._read("get_open_orders", 1, "privateGetGetOpenOrders")
         with self._shaped("get_open_orders"):
-            found = self._reader.open_orders(answer["result"])
-        return [o for o in found if wanted is None or o.instrument in wanted]
+            return among(self._reader.open_orders(answer["result"]), instruments)
 
     async def order_by_client_id(
         self, instrument: InstrumentId, client_order_id: str
@@ -221,8 +207,7 @@ class CcxtDeribit(CcxtAccount):
             for row in answer["result"]:
                 if row.get("label") == client_order_id:
                     return self._reader.order(row, client_order_id)
-        msg = f"{self.venue} does not know the order of {request}"
-        raise OrderNotFound(msg, venue=self.venue, request=request)
+        raise self._unknown_order(request)
 
     async def fills(
         self, instrument: InstrumentId, after_trade_id: str
@@ -313,8 +298,7 @@ class CcxtDeribit(CcxtAccount):
         with self._shaped(request):
             count = int(answer["result"])
         if not count:
-            msg = f"{self.venue} does not know the order of {request}"
-            raise OrderNotFound(msg, venue=self.venue, request=request)
+            raise self._unknown_order(request)
 
     async def keep_dead_man(self, resting: Collection[InstrumentId]) -> DeadManSwitch:
         """Say that Deribit has no switch that would cover orders sent over HTTP."""
@@ -326,19 +310,16 @@ class CcxtDeribit(CcxtAccount):
         )
 
     async def _place(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
-        instrument = self._instruments[order.instrument]
         params = {
             "instrument_name": order.instrument.symbol,
-            "amount": plain(from_steps(order.size_lots, instrument.lot_size)),
+            "amount": self._size_text(order),
             "type": order.type.value,
             "label": order.client_order_id,
         }
         if isinstance(order, Reduction):
             params["reduce_only"] = "true"
         if order.type is OrderType.LIMIT:
-            assert order.price_ticks is not None, "checked by the order itself"
-            price = from_steps(order.price_ticks, instrument.tick_size)
-            params["price"] = plain(price)
+            params["price"] = self._price_text(order)
             params["time_in_force"] = _TIMES_IN_FORCE[order.time_in_force]
             if order.time_in_force is TimeInForce.POST_ONLY:
                 # Without the second the venue would move the price.
@@ -378,8 +359,5 @@ class CcxtDeribit(CcxtAccount):
         may_withdraw = "wallet:read_write" in scope
         if may_withdraw or "trade:read_write" not in scope:
             what = "may withdraw" if may_withdraw else "may not trade"
-            msg = (
-                f"the {self.venue} key {what}: make one with trade:read_write and "
-                "without wallet:read_write"
-            )
-            raise CredentialsRefused(msg, venue=self.venue, request="auth")
+            advice = "make one with trade:read_write and without wallet:read_write"
+            raise self._unfit_key(what, advice, "auth")

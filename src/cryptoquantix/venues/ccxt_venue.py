@@ -18,9 +18,8 @@ from cryptoquantix.core.errors import CredentialsRefused, VenueError
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import Increase, OrderType, Reduction, TimeInForce
-from cryptoquantix.core.quantity import from_steps
 from cryptoquantix.venues import binance
-from cryptoquantix.venues.answers import UNREADABLE, number, plain
+from cryptoquantix.venues.answers import UNREADABLE, number
 from cryptoquantix.venues.binance_account import BinanceReader, trade_number
 from cryptoquantix.venues.ccxt_account import CcxtAccount
 from cryptoquantix.venues.ccxt_wire import Attempt
@@ -110,34 +109,24 @@ class CcxtBinance(CcxtAccount):
         self, instruments: Iterable[InstrumentId]
     ) -> dict[InstrumentId, Decimal]:
         """Return mark prices."""
-        wanted = list(instruments)
-        answers = await asyncio.gather(
-            *(
-                self._read(
-                    "premiumIndex", 1, "fapiPublicGetPremiumIndex", symbol=id_.symbol
-                )
-                for id_ in wanted
-            )
+        answers = await self._read_each(
+            "premiumIndex", 1, "fapiPublicGetPremiumIndex", instruments
         )
         with self._shaped("premiumIndex"):
-            return {
-                id_: number(answer["markPrice"])
-                for id_, answer in zip(wanted, answers, strict=True)
-            }
+            return {id_: number(answer["markPrice"]) for id_, answer in answers.items()}
 
     async def quotes(
         self, instruments: Iterable[InstrumentId]
     ) -> dict[InstrumentId, BestQuote]:
         """Return the best bid and ask."""
-        found = {}
-        for id_ in instruments:
-            row = await self._read(
-                "bookTicker", 2, "fapiPublicGetTickerBookTicker", symbol=id_.symbol
-            )
-            with self._shaped("bookTicker"):
-                bid, ask = number(row["bidPrice"]), number(row["askPrice"])
-                found[id_] = BestQuote(bid or None, ask or None)
-        return found
+        answers = await self._read_each(
+            "bookTicker", 2, "fapiPublicGetTickerBookTicker", instruments
+        )
+        with self._shaped("bookTicker"):
+            return {
+                id_: BestQuote.of(number(row["bidPrice"]), number(row["askPrice"]))
+                for id_, row in answers.items()
+            }
 
     async def open_orders(
         self, instruments: Iterable[InstrumentId] | None
@@ -265,21 +254,18 @@ class CcxtBinance(CcxtAccount):
         return DeadManSwitch(not failed, scope, failed)
 
     async def _place(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
-        instrument = self._instruments[order.instrument]
         params = {
             "symbol": order.instrument.symbol,
             "side": order.side.value.upper(),
             "type": order.type.value.upper(),
-            "quantity": plain(from_steps(order.size_lots, instrument.lot_size)),
+            "quantity": self._size_text(order),
             "newClientOrderId": order.client_order_id,
             "newOrderRespType": "RESULT",
         }
         if isinstance(order, Reduction):
             params["reduceOnly"] = "true"
         if order.type is OrderType.LIMIT:
-            assert order.price_ticks is not None, "checked by the order itself"
-            price = from_steps(order.price_ticks, instrument.tick_size)
-            params["price"] = plain(price)
+            params["price"] = self._price_text(order)
             params["timeInForce"] = _TIMES_IN_FORCE[order.time_in_force]
         request = f"order {order.client_order_id}"
         row = await self._call(
@@ -320,8 +306,6 @@ class CcxtBinance(CcxtAccount):
         with self._shaped("apiRestrictions"):
             may_withdraw = str(rights.get("enableWithdrawals")).lower() == "true"
         if may_withdraw:
-            msg = (
-                f"the {_VENUE} key may withdraw: make one for trading futures "
-                "without that right"
-            )
-            raise CredentialsRefused(msg, venue=_VENUE, request="apiRestrictions")
+            what = "may withdraw"
+            advice = "make one for trading futures without that right"
+            raise self._unfit_key(what, advice, "apiRestrictions")

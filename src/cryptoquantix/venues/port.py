@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, Self
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.exposure import DeadManSwitch
@@ -75,6 +75,11 @@ class BestQuote:
 
     bid: Decimal | None
     ask: Decimal | None
+
+    @classmethod
+    def of(cls, bid: Decimal, ask: Decimal) -> Self:
+        """Return a quote of prices as venues tell them: 0 where nothing rests."""
+        return cls(bid or None, ask or None)
 
 
 PermitCheck = Callable[[], None]
