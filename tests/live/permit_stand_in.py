@@ -2,6 +2,8 @@
 
 The file holds ``trade``, ``reduce_only``, ``halted`` or ``silent``. Every request's
 ``is_reconciled`` is appended to a file beside it.
+
+    python permit_stand_in.py DIRECTORY [PORT]
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 
 
-async def main(directory: Path) -> None:
+async def main(directory: Path, port: int) -> None:
     mode_file = directory / "mode"
     asked = directory / "asked"
 
@@ -45,10 +47,10 @@ async def main(directory: Path) -> None:
     app.router.add_get("/v1/permit", serve)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), int((*sys.argv, "0")[2])))

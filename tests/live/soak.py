@@ -2,16 +2,15 @@
 Three venues, every service, and a seeded plan of everything going wrong at once.
 
 Run for ten minutes by hand (``make soak``), for one in the tests. Each second a bar
-closes and each venue's position is to be turned round; meanwhile services are killed,
-the bus restarted, answers lost, private messages doubled and overtaken, connections
-cut every 20 s, and the daemon (a stand-in) falls silent or says reduce-only.
+closes and each venue's position is to be turned round; meanwhile every process is
+killed, the bus restarted, answers lost, private messages doubled and overtaken,
+connections cut every 20 s, and the daemon (a stand-in, whose answers the plan must be
+able to choose) falls silent or says reduce-only.
 
 At the end, with everything well again and the strategies stopped, the journal is held
-against the venues: the positions to the last lot, the money to the last cent, every
-order that a venue took known to the journal and ended, none sent twice, and no increase
-taken by a venue while no permit could have allowed it.
+against the venues (:mod:`live.soak_verdict`).
 
-    python tests/live/soak.py [--seconds 600] [--seed 1]
+    python tests/live/soak.py [--seconds 600] [--seed 1] [--keep DIRECTORY]
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,9 +25,9 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -37,123 +35,116 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cryptoquantix.core.clock import SystemClock  # noqa: E402
-from cryptoquantix.core.instrument import Venue  # noqa: E402
+from cryptoquantix.bus.server import nats_command  # noqa: E402
 from cryptoquantix.journal.reader import JournalReader  # noqa: E402
-from cryptoquantix.live.round_trips import fold  # noqa: E402
-from cryptoquantix.venues.trading import trading_port  # noqa: E402
-from live.rig3 import INSTRUMENTS, VENUES  # noqa: E402
-from processes import end, start_nats, start_simulator, wait_for  # noqa: E402
+from live.soak_verdict import balances, judge  # noqa: E402
+from live.world import (  # noqa: E402
+    INSTRUMENTS,
+    SERVICES,
+    VENUES,
+    World,
+    strategy_text,
+    world_of,
+)
+from processes import end, wait_for  # noqa: E402
 
-PERMIT_NS = 5_000_000_000
-# Between what this process writes and what the stand-in answers, and the clocks' grain.
-SLACK_NS = 500_000_000
-BAR_SECONDS = 1.0
+RECORDER, EXECUTION = ("recorder",), ("execution",)
+EVERY_SERVICE = (*SERVICES, RECORDER)
 SETTINGS = """\
-directory = "{directory}"
-catalog = "{directory}/catalog"
-[nats]
-url = "{nats}"
-embedded = false
-[risk]
-url = "http://127.0.0.1:{risk}"
-token = "t"
 [execution]
 orders_per_minute_max = 600
 price_collar_fraction = 0.5
+[recorder]
+segment_seconds = 5
 """
-VENUE = """
-[venues.{name}]
-rest = "{rest}"
-ws = "{ws}"
-key = "{key}"
-secret = "{secret}"
+# Deribit alone trades above the others and then below them, so that its funding, which
+# accrues with the premium and is booked with each fill, is received and paid.
+SCENARIO = """\
+about = "Deribit a fifth of a percent above the others, then below."
+[[path]]
+venue = "deribit"
+symbol = "BTC"
+points = [[0, 0], [60, 0.2], [1500, 0.2], [1560, -0.2], [9000, -0.2], [9060, 0.2]]
 """
-STRATEGY = """
-[[strategies]]
-name = "measuring.alternate"
-instrument = "{instrument}"
-bar_seconds = 60
-warmup_days = 0
-params = {{ one = 0.3, other = -0.2 }}
-"""
-SERVICES = (
-    *(("feed", venue) for venue in VENUES),
-    ("strategy",),
-    ("execution",),
+TURNED_ROUND = {"one": 0.3, "other": -0.2}
+# One round of the plan, shuffled anew for each: nobody is left alone for long.
+ACTS = (
+    *("kill " + "-".join(command) for command in EVERY_SERVICE),
+    *("kill execution", "kill permits", "kill bus"),
+    *("permits silent", "permits reduce_only", "lost-answer", "lost-answer"),
+    *("outage", "duplicated-events", "reordered-events", "delayed-events", "reset"),
 )
+LOST = "POST /fapi/v1/order|POST /v5/order/create|private/(buy|sell)"
+DISCONNECT_SECONDS = 20
+ROUND_SECONDS = 60
+MENDED_SECONDS = 10
+TERMINAL = ("filled", "canceled", "refused", "not_found")
 
 
 @dataclass
 class Soak:
     """Every process of one run, and what was done to them."""
 
-    directory: Path
-    simulator: object
-    nats: object
-    config: Path
-    services: dict[tuple[str, ...], subprocess.Popen] = field(default_factory=dict)
+    world: World
+    random: np.random.Generator
     modes: list[tuple[int, str]] = field(default_factory=list)
     acts: Counter = field(default_factory=Counter)
-
-    def start(self, command: tuple[str, ...]) -> None:
-        name = "-".join(command)
-        with (self.directory / f"{name}.log").open("ab") as log:
-            self.services[command] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "cryptoquantix", *command),
-                    *("--config", str(self.config)),
-                ],
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"PYTHONPATH": str(ROOT / "benchmarks")},
-            )
-
-    def kill(self, command: tuple[str, ...]) -> None:
-        process = self.services[command]
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
-        self.start(command)
-
-    def keep_up(self) -> None:
-        """What ended by itself is started again, as ``cqx up`` does."""
-        for command, process in list(self.services.items()):
-            if process.poll() is not None:
-                self.acts["ended by itself: " + "-".join(command)] += 1
-                self.start(command)
+    _round: list[str] = field(default_factory=list)
 
     def permit(self, mode: str) -> None:
-        temporary = self.directory / "mode.tmp"
-        temporary.write_text(mode)
-        temporary.replace(self.directory / "mode")
+        self.world.permit(mode)
         self.modes.append((time.time_ns(), mode))
-
-    def restart_bus(self) -> None:
-        self.nats.process.kill()
-        self.nats.process.wait(10)
-        self.nats.process = _nats(self.directory, self.nats.port)
 
     def fault(self, kind: str, venue: str, seconds: float, **more: object) -> None:
         body = {"kind": kind, "venue": venue, "seconds": seconds} | more
-        self.simulator.admin("/faults", body)
+        self.world.simulator.admin("/faults", body)
 
-    def allowed(self, time_ns: int) -> bool:
-        """Whether a permit to trade may have been alive at a moment."""
-        last = "silent"
-        for since, mode in self.modes:
-            if since > time_ns:
-                break
-            if last == "trade" and mode != "trade":
-                ended = since
-            last = mode
-        if last == "trade":
-            return True
-        return time_ns <= ended + PERMIT_NS + SLACK_NS
+    def keep_up(self) -> None:
+        """What ended by itself is started again, as ``cqx up`` does, and noted."""
+        for command, process in list(self.world.services.items()):
+            if process.poll() is not None:
+                self.acts["ended by itself: " + "-".join(command)] += 1
+                self.world.start(command)
+
+    def is_owing(self, seconds: float) -> bool:
+        """Return whether a run of a minute or more has left something out yet."""
+        return seconds >= ROUND_SECONDS and not set(ACTS) <= self.acts.keys()
+
+    def one_of(self, *choices: str) -> str:
+        return choices[self.random.integers(len(choices))]
+
+    def trouble(self) -> None:
+        """Do the next thing of the plan."""
+        if not self._round:
+            self._round = [str(act) for act in self.random.permutation(ACTS)]
+        act, venue = self._round.pop(), self.one_of(*VENUES)
+        self.acts[act] += 1
+        kind, _, what = act.partition(" ")
+        if kind == "kill":
+            self._kill(what)
+        elif kind == "permits":
+            self.permit(what)
+        elif act == "lost-answer":
+            mode = self.one_of("hang", "cut")
+            self.fault(act, venue, 5, match=LOST, count=2, mode=mode)
+        elif act == "outage":
+            self.fault(act, venue, 3, mode=self.one_of("hang", "refuse", "503"))
+        else:
+            self.fault(act, venue, 5)
+
+    def _kill(self, what: str) -> None:
+        if what == "bus":
+            nats = self.world.nats
+            nats.process.kill()
+            nats.process.wait(10)
+            nats.process = _nats(self.world.directory, nats.port)
+        elif what == "permits":
+            self.world.permits.kill()
+        else:
+            self.world.kill(tuple(what.split("-")))
 
 
 def _nats(directory: Path, port: int) -> subprocess.Popen:
-    from cryptoquantix.bus.server import nats_command
-
     with (directory / "nats.log").open("ab") as log:
         return subprocess.Popen(
             nats_command(directory / "nats", port), stdout=log, stderr=log
@@ -161,255 +152,106 @@ def _nats(directory: Path, port: int) -> subprocess.Popen:
 
 
 @contextmanager
-def soak_of(directory: Path):
-    with ExitStack() as stack:
-        simulator = stack.enter_context(
-            start_simulator(
-                directory,
-                *("--venues", ",".join(VENUES), "--generate", "1"),
-                *("--instruments", "BTCUSDT", "--speed", "60"),
-                *("--log", str(directory / "simulator.jsonl"), "--no-rate-limits"),
-            )
-        )
-        nats = stack.enter_context(start_nats(directory))
-        (directory / "mode").write_text("trade")
-        stand_in = ROOT / "tests/live/permit_stand_in.py"
-        permits = subprocess.Popen(
-            [sys.executable, str(stand_in), str(directory)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        stack.callback(permits.stdout.close)
-        stack.callback(end, permits)
-        port = int(permits.stdout.readline())
-        text = SETTINGS.format(directory=directory, nats=nats.url, risk=port)
-        for name in VENUES:
-            line = simulator.line["venues"][name]
-            text += VENUE.format(
-                name=name, **{k: line[k] for k in ("rest", "ws", "key", "secret")}
-            )
-        for instrument in INSTRUMENTS.values():
-            text += STRATEGY.format(instrument=instrument)
-        config = directory / "cryptoquantix.toml"
-        config.write_text(text)
-        config.chmod(0o600)
-        soak = Soak(directory, simulator, nats, config)
+def soak_of(directory: Path, seed: int) -> Iterator[Soak]:
+    scenario = directory / "scenario.toml"
+    scenario.write_text(SCENARIO)
+    texts = [strategy_text(i, params=TURNED_ROUND) for i in INSTRUMENTS.values()]
+    with world_of(
+        directory,
+        seed=seed,
+        simulate=(
+            *("--instruments", "BTCUSDT", "--scenario", str(scenario)),
+            *("--log", str(directory / "simulator.jsonl"), "--no-rate-limits"),
+        ),
+        strategies="".join(texts),
+        settings=SETTINGS,
+    ) as world:
+        soak = Soak(world, np.random.default_rng(seed))
         soak.permit("trade")
-        try:
-            yield soak
-        finally:
-            for process in soak.services.values():
-                end(process)
-            end(nats.process)
-
-
-def trouble(soak: Soak, random: np.random.Generator) -> None:
-    """Do one thing to the system, chosen by the seed."""
-    venue = VENUES[random.integers(3)]
-    act = ACTS[random.integers(len(ACTS))]
-    soak.acts[act] += 1
-    if act == "kill":
-        command = SERVICES[random.integers(len(SERVICES))]
-        soak.acts["kill " + "-".join(command)] += 1
-        soak.kill(command)
-    elif act == "kill execution":
-        soak.kill(("execution",))
-    elif act == "bus":
-        soak.restart_bus()
-    elif act == "permit":
-        soak.permit(["silent", "reduce_only"][random.integers(2)])
-    elif act == "lost-answer":
-        mode = ["hang", "cut"][random.integers(2)]
-        soak.fault("lost-answer", venue, 5, match=LOST, count=2, mode=mode)
-    elif act == "outage":
-        mode = ["hang", "refuse", "503"][random.integers(3)]
-        soak.fault("outage", venue, 3, mode=mode)
-    else:
-        soak.fault(act, venue, 5)
-
-
-LOST = "POST /fapi/v1/order|POST /v5/order/create|private/(buy|sell)"
-ACTS = (
-    *("kill", "kill execution", "bus", "permit", "lost-answer", "lost-answer"),
-    *("outage", "duplicated-events", "reordered-events", "delayed-events", "reset"),
-)
+        yield soak
 
 
 def run(directory: Path, seconds: float, seed: int) -> dict:
-    random = np.random.default_rng(seed)
-    with soak_of(directory) as soak:
-        before = asyncio.run(balances(soak))
-        for command in SERVICES:
-            soak.start(command)
-        log = directory / "execution.log"
-        wait_for(lambda: log.read_text().count('"reconciled"') >= 3, 60, 0.2)
+    """Soak for ``seconds``, and return the verdict."""
+    with soak_of(directory, seed) as soak:
+        before = asyncio.run(balances(soak.world))
+        for command in EVERY_SERVICE:
+            soak.world.start(command)
+        _await_reconciled(soak, 3)
         begin = time.monotonic()
         cut = mended = begin
-        while time.monotonic() - begin < seconds:
-            trouble(soak, random)
-            time.sleep(float(random.uniform(1.0, 4.0)))
+        while time.monotonic() - begin < seconds or soak.is_owing(seconds):
+            soak.trouble()
+            time.sleep(float(soak.random.uniform(1.0, 4.0)))
             soak.keep_up()
-            if time.monotonic() - cut > 20:
+            if time.monotonic() - cut > DISCONNECT_SECONDS:
                 cut = time.monotonic()
+                soak.acts["disconnect"] += 1
                 for venue in VENUES:
                     soak.fault("disconnect", venue, 1)
-            if time.monotonic() - mended > 10:
+            if time.monotonic() - mended > MENDED_SECONDS:
                 mended = time.monotonic()
                 soak.permit("trade")
-        return settle(soak, before)
+        settle(soak)
+        return judge(soak.world, soak.modes, before) | {"acts": dict(soak.acts)}
 
 
-def settle(soak: Soak, before: dict) -> dict:
-    """Mend everything, stop the strategies, and hold the journal against the venues."""
+def settle(soak: Soak) -> None:
+    """
+    Mend everything, stop the strategies and the tape, and let execution finish.
+
+    Execution is started once more: one that was killed a moment ago may be loading
+    yet, and would be asked to end before it had read the venues. Whatever it has to
+    do then, it does in front of the venues as they stay: with the tape stopped, no
+    funding is booked after it has asked for it.
+    """
+    world = soak.world
     request = urllib.request.Request(
-        soak.simulator.admin_url + "/faults", method="DELETE"
+        world.simulator.admin_url + "/faults", method="DELETE"
     )
     urllib.request.urlopen(request, timeout=10).close()
     soak.permit("trade")
     soak.keep_up()
     time.sleep(3)
-    for command in SERVICES[:-1]:
-        end(soak.services.pop(command))
-    # The last start: a process killed just now would still be loading.
-    end(soak.services[SERVICES[-1]])
-    log = soak.directory / "execution.log"
-    before_start = log.read_text().count('"reconciled"')
-    soak.start(SERVICES[-1])
-    wait_for(
-        lambda: log.read_text().count('"reconciled"') >= before_start + 3, 120, 0.5
-    )
-    path = soak.directory / "journal" / "journal.sqlite"
-    terminal = ("filled", "canceled", "refused", "not_found")
+    for command in EVERY_SERVICE:
+        if command != EXECUTION:
+            end(world.services.pop(command))
+    world.simulator.admin("/tape", {"paused": True})
+    end(world.services[EXECUTION])
+    before = _times_reconciled(world)
+    world.start(EXECUTION)
+    _await_reconciled(soak, before + 3)
+    journal = JournalReader(world.directory / "journal" / "journal.sqlite")
+    wait_for(lambda: _is_quiet(soak, journal), 90, 1.0)
+    end(world.services.pop(EXECUTION))
 
-    def is_quiet() -> bool:
+
+def _times_reconciled(world: World) -> int:
+    """How often execution has said that a venue was compared."""
+    return world.log_path(EXECUTION).read_text().count('"reconciled"')
+
+
+def _await_reconciled(soak: Soak, times: int) -> None:
+    def is_done() -> bool:
         soak.keep_up()
-        orders = JournalReader(path).orders()
-        if any(o["state"] not in terminal for o in orders):
-            return False
-        newest = max(o["updated_ns"] for o in orders)
-        return time.time_ns() - newest > 5e9
+        return _times_reconciled(soak.world) >= times
 
-    wait_for(is_quiet, 90, 1.0)
-    # Fills are read every 15 s at the latest.
-    time.sleep(16)
-    end(soak.services.pop(("execution",)))
-    return judge(soak, before, JournalReader(path))
+    wait_for(is_done, 120, 0.5)
 
 
-def judge(soak: Soak, before: dict, journal: JournalReader) -> dict:
-    orders = {o["client_order_id"]: o for o in journal.orders()}
-    wrong: list[str] = []
-    taken = requests_of(soak.directory / "simulator.jsonl")
-    counts = Counter(name for name, _ in taken)
-    wrong += [f"{name} was taken {n} times" for name, n in counts.items() if n > 1]
-    for name, time_ns in taken:
-        order = orders.get(name)
-        if order is None:
-            wrong.append(f"{name} is not in the journal")
-        elif order["kind"] == "increase" and not soak.allowed(time_ns):
-            wrong.append(f"{name} increased without a permit")
-    missing = {n for n, o in orders.items() if o["filled_lots"]} - set(counts)
-    wrong += [f"{name} filled and no venue took it" for name in missing]
-    held, after = asyncio.run(positions(soak)), asyncio.run(balances(soak))
-    for instrument in INSTRUMENTS.values():
-        lots = sum(
-            f.size_lots * f.side.sign
-            for f in journal.fills()
-            if f.instrument == instrument
-        )
-        if lots != held[instrument]:
-            wrong.append(f"{instrument}: journal {lots} lots, venue {held[instrument]}")
-    books = fold(journal.records(), journal.fills(), journal.flows())
-    earned = {(e.venue, e.currency): e.net for e in books.earned}
-    cents = {}
-    for key, balance in after.items():
-        change = balance - before[key]
-        difference = change - earned.get(key, Decimal(0))
-        cents["/".join(key)] = str(difference.normalize())
-        if abs(difference) > cent(soak, key[1]):
-            wrong.append(
-                f"{key}: the balance moved {change}, the journal {earned.get(key)}"
-            )
-    states = Counter(o["state"] for o in orders.values())
-    return {
-        "ok": not wrong,
-        "wrong": wrong[:20],
-        "orders": len(orders),
-        "taken": len(taken),
-        "fills": len(journal.fills()),
-        "states": dict(states),
-        "acts": dict(soak.acts),
-        "money_differs_by": cents,
-    }
-
-
-def cent(soak: Soak, currency: str) -> Decimal:
-    """A cent, in the coin: Deribit rounds every booking to 1e-8 of a bitcoin."""
-    if currency == "USDT":
-        return Decimal("0.01")
-    prices = soak.simulator.admin("/state")["prices"]
-    return Decimal("0.01") / Decimal(prices["deribit"]["BTC-PERPETUAL"])
-
-
-def requests_of(path: Path) -> list[tuple[str, int]]:
-    """Return the id and time of every order that a venue took, answered or not."""
-    found = []
-    for line in path.read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] != "request" or record["status"] != 200:
-            continue
-        is_order = record["path"].endswith(ORDER_PATHS) and (
-            record["method"] == "POST" or record["venue"] == "deribit"
-        )
-        if is_order and record["code"] in {0, 200}:
-            found.append((record["clientOrderId"], record["time_ns"]))
-    return found
-
-
-ORDER_PATHS = ("/fapi/v1/order", "/order/create", "/private/buy", "/private/sell")
-
-
-async def _ports(soak: Soak):
-    for venue in Venue:
-        line = soak.simulator.line["venues"][venue.value]
-        port = trading_port(
-            venue,
-            rest=line["rest"],
-            key=line["key"],
-            secret=line["secret"],
-            clock=SystemClock(),
-        )
-        await port.open()
-        yield port
-        await port.close()
-
-
-async def positions(soak: Soak) -> dict[str, int]:
-    found = dict.fromkeys(INSTRUMENTS.values(), 0)
-    async for port in _ports(soak):
-        for position in (await port.account()).positions:
-            found[str(position.instrument)] = position.size_lots
-    return found
-
-
-async def balances(soak: Soak) -> dict[tuple[str, str], Decimal]:
-    found = {}
-    async for port in _ports(soak):
-        if port.venue is Venue.BINANCE:
-            row = await port._read("account", 5, "fapiPrivateV3GetAccount")
-            found["binance", "USDT"] = Decimal(row["totalWalletBalance"])
-        elif port.venue is Venue.BYBIT:
-            row = await port._read(
-                "wallet", 1, "privateGetV5AccountWalletBalance", accountType="UNIFIED"
-            )
-            (coin,) = row["result"]["list"][0]["coin"]
-            found["bybit", "USDT"] = Decimal(coin["walletBalance"])
-        else:
-            row = await port._read("summaries", 1, "privateGetGetAccountSummaries")
-            for one in row["result"]["summaries"]:
-                if one["currency"] == "BTC":
-                    found["deribit", "BTC"] = Decimal(repr(one["balance"]))
-    return found
+def _is_quiet(soak: Soak, journal: JournalReader) -> bool:
+    """Return whether all is ended, and the journal has every fill of its orders."""
+    soak.keep_up()
+    orders = journal.orders()
+    if any(o["state"] not in TERMINAL for o in orders):
+        return False
+    filled: Counter = Counter()
+    for fill in journal.fills():
+        filled[fill.client_order_id] += fill.size_lots
+    if any(filled[o["client_order_id"]] != o["filled_lots"] for o in orders):
+        return False
+    newest = max(o["updated_ns"] for o in orders)
+    return time.time_ns() - newest > 5e9
 
 
 def main() -> None:
@@ -418,6 +260,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
+    # Told to stop, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as path:
         directory = arguments.keep or Path(path)
         directory.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the soak holds for ten minutes holds for a short while in every run."""
+"""What the soak holds for ten minutes holds for one in every run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 
 import pytest
 
-from live.soak import run
+from live.soak import ACTS, ROUND_SECONDS, run
 
-SECONDS = float(os.environ.get("CRYPTOQUANTIX_SOAK_SECONDS", "25"))
+SECONDS = float(os.environ.get("CRYPTOQUANTIX_SOAK_SECONDS", "60"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 240)
+@pytest.mark.timeout(SECONDS + 300)
 def test_after_everything_went_wrong_journal_and_venues_agree(tmp_path):
     result = run(tmp_path, SECONDS, seed=2)
     assert result["ok"], result
     assert result["taken"] > SECONDS
-    assert sum(result["acts"].values()) > SECONDS / 8
+    if SECONDS >= ROUND_SECONDS:
+        assert set(ACTS) <= result["acts"].keys()

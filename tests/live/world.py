@@ -59,12 +59,47 @@ secret = "{secret}"
 
 
 @dataclass
+class PermitStandIn:
+    """The daemon's permit link alone, at one port for as long as it is needed."""
+
+    directory: Path
+    port: int = 0
+    process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it; again, at the same port."""
+        stand_in = Path(__file__).with_name("permit_stand_in.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(stand_in), str(self.directory), str(self.port)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        with self.process.stdout as out:
+            self.port = int(out.readline())
+
+    def kill(self) -> None:
+        """Kill it and start it again."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+        self.start()
+
+    def answer(self, mode: str) -> None:
+        """Answer so from now on."""
+        temporary = self.directory / "mode.tmp"
+        temporary.write_text(mode)
+        temporary.replace(self.directory / "mode")
+
+
+@dataclass
 class World:
     """Handles on every process; services are started by whoever asks."""
 
     directory: Path
     simulator: SimulatorProcess
     nats: NatsProcess
+    permits: PermitStandIn
     config: Path
     services: dict[tuple[str, ...], subprocess.Popen] = field(default_factory=dict)
 
@@ -97,9 +132,7 @@ class World:
 
     def permit(self, mode: str) -> None:
         """Let the daemon's stand-in answer so from now on."""
-        temporary = self.directory / "mode.tmp"
-        temporary.write_text(mode)
-        temporary.replace(self.directory / "mode")
+        self.permits.answer(mode)
 
 
 @contextmanager
@@ -127,8 +160,8 @@ def world_of(
             )
         )
         nats = stack.enter_context(start_nats(directory))
-        port = stack.enter_context(start_permits(directory))
-        text = SETTINGS.format(directory=directory, nats=nats.url, risk=port)
+        permits = stack.enter_context(start_permits(directory))
+        text = SETTINGS.format(directory=directory, nats=nats.url, risk=permits.port)
         for name in VENUES:
             line = simulator.line["venues"][name]
             text += VENUE.format(
@@ -139,7 +172,7 @@ def world_of(
         config = directory / "cryptoquantix.toml"
         config.write_text(f"{text}\n{settings}\n{strategies}")
         config.chmod(0o600)
-        world = World(directory, simulator, nats, config)
+        world = World(directory, simulator, nats, permits, config)
         try:
             yield world
         finally:
@@ -157,22 +190,16 @@ def strategy_text(instrument: str, **fields: object) -> str:
 
 
 @contextmanager
-def start_permits(directory: Path) -> Iterator[int]:
-    """The daemon's stand-in, which answers ``trade`` at first; yields its port."""
-    (directory / "mode").write_text("trade")
-    stand_in = Path(__file__).with_name("permit_stand_in.py")
-    process = subprocess.Popen(
-        [sys.executable, str(stand_in), str(directory)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def start_permits(directory: Path) -> Iterator[PermitStandIn]:
+    """The daemon's stand-in, which answers ``trade`` at first."""
+    permits = PermitStandIn(directory)
+    permits.answer("trade")
     try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
+        permits.start()
+        yield permits
     finally:
-        end(process)
-        if process.stdout is not None:
-            process.stdout.close()
+        if permits.process is not None:
+            end(permits.process)
 
 
 def _toml(value: object) -> str:
