@@ -72,7 +72,8 @@ def run_cryptoquantix(file: Path, cache: Path):
     from cryptoquantix.research.folds import FoldRule, cut_folds
     from cryptoquantix.research.grid import build_grid
     from cryptoquantix.research.history import days_of, from_frame
-    from cryptoquantix.research.matrix import load_passes, run_matrix
+    from cryptoquantix.research.matrix import run_matrix
+    from cryptoquantix.research.passes import load_passes
     from cryptoquantix.research.selection import choose
     from cryptoquantix.strategies import registry
 

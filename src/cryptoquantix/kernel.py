@@ -32,6 +32,7 @@ from typing import Any, cast
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 # Fifty strategy versions of about 0.3 MB each are kept, the least used go first.
 CACHE_ENTRIES_MAX = 50
@@ -71,6 +72,38 @@ def entry_point[F: Callable[..., Any]](function: F) -> F:
 def is_compiled() -> bool:
     """Return False where ``NUMBA_DISABLE_JIT`` asks for plain Python."""
     return not cast("Any", numba).config.DISABLE_JIT
+
+
+def row_reader(count: int) -> Callable[[NDArray[np.float64]], tuple[float, ...]]:
+    """
+    Return a kernel that returns the first ``count`` values of an array as a tuple.
+
+    One value after the other, each index a constant: numba's own conversion keeps the
+    tuple in memory and writes it in a loop, which was most of a decision's time.
+    """
+    last = count - 1
+    if last == 0:
+        return kernel(lambda row: (row[0],))
+    before = row_reader(last)
+    return kernel(lambda row: (*before(row), row[last]))
+
+
+def row_writer(count: int) -> Callable[[NDArray[np.float64], tuple[float, ...]], None]:
+    """Return a kernel that writes a tuple of ``count`` values to an array."""
+    last = count - 1
+
+    def write_first(row: NDArray[np.float64], values: tuple[float, ...]) -> None:
+        row[0] = values[0]
+
+    if last == 0:
+        return kernel(write_first)
+    before = row_writer(last)
+
+    def write(row: NDArray[np.float64], values: tuple[float, ...]) -> None:
+        before(row, values)
+        row[last] = values[last]
+
+    return kernel(write)
 
 
 def cache_hits(function: Callable[..., Any]) -> tuple[int, int]:

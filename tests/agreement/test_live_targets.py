@@ -9,7 +9,7 @@ from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog, utc_date
 from cryptoquantix.data.ingest import ingest
-from cryptoquantix.research.matrix import load_passes
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.strategies import registry
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.strategies.trend_breakout import parse_params

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cryptoquantix.research.account import Costs
 from cryptoquantix.research.days import FIELDS, Day, combine, measure, sharpe
 from cryptoquantix.research.history import days_of
-from cryptoquantix.research.matrix import load_passes
+from cryptoquantix.research.matrix import run_matrix
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.strategies import registry
 from cryptoquantix.strategies.trend_breakout import parse_params
 from histories import walk
@@ -90,7 +91,9 @@ def test_a_window_of_days_is_what_its_bars_say(start, stop, kernel_cache):
         {"gate_days": 3, "breakout_bars": 40, "exit_bars": 40, "exit_atr": 5.0,
          "atr_bars": 30, "volatility_bars": 100, "gate_band": 0.001}
     )  # fmt: skip
-    records = passes.records(history, days, costs, params)
+    records = run_matrix(
+        passes, history, days, costs, cells=[params], progress=lambda _: None
+    )[0]
     targets = passes.targets(history, params, history.close.size)
     equity, units = np.zeros(targets.size), np.zeros(targets.size)
     path = np.zeros_like(records)

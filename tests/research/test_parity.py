@@ -8,7 +8,6 @@ from cryptoquantix.core.market import Bar
 from cryptoquantix.data.schema import TIME
 from cryptoquantix.research.account import Costs
 from cryptoquantix.research.fills import fill_at_prints
-from cryptoquantix.research.matrix import load_passes
 from cryptoquantix.research.parity import (
     Steps,
     Trade,
@@ -17,6 +16,7 @@ from cryptoquantix.research.parity import (
     merged,
     research_path,
 )
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.strategies import registry
 from histories import history_of
 

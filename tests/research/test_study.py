@@ -15,6 +15,7 @@ from cryptoquantix.research import matrix
 from cryptoquantix.research.days import FIELDS, measure
 from cryptoquantix.research.history import Gaps, days_of, from_frame
 from cryptoquantix.research.market import Market
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.research.results import (
     cell_table,
     equity_table,
@@ -127,7 +128,6 @@ def test_records_are_the_same_to_the_bit_however_the_history_is_cut(
     history, result, kernel_cache, monkeypatch, bars
 ):
     monkeypatch.setattr(matrix, "STRETCH_BARS", bars)
-    monkeypatch.setattr(matrix, "GROUP_CELLS", 4)
     again = run_study(study_of(), market_of(history), kernel_cache, silent)
     np.testing.assert_array_equal(again.records, result.records)
 
@@ -141,10 +141,12 @@ def test_a_driver_has_one_signature_whatever_its_arrays_were_made_from(
     frame = pl.DataFrame({n.removesuffix("_ns"): getattr(history, n) for n in names})
     from_polars = from_frame(frame)
     strategy = registry.load("trend_breakout")
-    passes = matrix.load_passes(strategy, kernel_cache)
+    passes = load_passes(strategy, kernel_cache)
     functions = (
-        passes.driver.run_cell,
         passes.driver.run_targets,
+        passes.reading_driver.run_readings,
+        passes.reading_driver.run_decisions,
+        passes.lane_driver.run_lanes,
         passes.path_driver.run_path,
     )
     # Drivers are shared by a process, and other tests call them in ways of theirs:

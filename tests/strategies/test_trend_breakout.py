@@ -11,7 +11,7 @@ import pytest
 from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.core.errors import DisorderError
 from cryptoquantix.kernel import is_compiled
-from cryptoquantix.research.matrix import load_passes
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.strategies import registry
 from cryptoquantix.strategies.stepper import Stepper
 from cryptoquantix.strategies.trend_breakout import Params, parse_params

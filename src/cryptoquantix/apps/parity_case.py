@@ -31,8 +31,8 @@ from cryptoquantix.data.tape import tape_source
 from cryptoquantix.research.account import Costs
 from cryptoquantix.research.fills import fill_at_prints, fill_at_ticks
 from cryptoquantix.research.history import Floats, History, find_gaps, from_frame
-from cryptoquantix.research.matrix import Passes, load_passes
 from cryptoquantix.research.parity import Steps, Traded, research_path
+from cryptoquantix.research.passes import Passes, load_passes
 from cryptoquantix.simulator.listing import Listing
 from cryptoquantix.simulator.rules import BINANCE
 from cryptoquantix.strategies import registry

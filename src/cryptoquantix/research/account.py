@@ -96,120 +96,122 @@ def pass_bar(  # noqa: PLR0917 - kernels take no keyword arguments
     fill_buy: float,
     fill_sell: float,
 ) -> tuple[Account, Tally]:
-    """Return both after ``bar``: fill, funding, liquidation, mark."""
-    if account.order == 0.0 and account.units == 0.0:
-        return account, tally
-    if account.order != 0.0:
-        fill = fill_buy if account.order > 0.0 else fill_sell
-        account, tally = _fill(account, tally, fill, costs)
-    if account.units != 0.0:
-        account, tally = _hold(account, tally, bar, costs)
-    equity = account.cash + account.units * bar.close
-    if not equity > _RUIN * tally.start:
-        equity = _RUIN * tally.start
-        account = open_account(equity)
+    """
+    Return both after ``bar``: fill, funding, liquidation, mark.
+
+    No branch depends on the account: both answers are worked out and one is taken, so
+    that accounts side by side (``lane_driver``) are one vector instruction each.
+    """
+    rests = (account.order == 0.0) & (account.units == 0.0)
+    before = account.equity
+    filled, turnover = _fill(account, costs, fill_buy, fill_sell)
+    held, funding, is_held, is_liquidated = _hold(filled, bar, costs)
+    # At rest nothing changes: an equity without units is its cash but for rounding.
+    cash = account.cash if rests else held.cash
+    units = held.units
+    equity = before if rests else cash + units * bar.close
+    is_ruined = (not rests) & (not equity > _RUIN * tally.start)
+    equity = _RUIN * tally.start if is_ruined else equity
+    cash = equity if is_ruined else cash
+    units = 0.0 if is_ruined else units
     highest = max(tally.highest, equity)
-    deepest = tally.deepest
-    if equity < deepest * highest:  # a product is cheaper than the quotient
-        deepest = equity / highest
+    fall = equity / highest
     marked = Tally(
         tally.start,
         highest,
         min(tally.lowest, equity),
-        deepest,
-        tally.turnover,
-        tally.fees,
-        tally.funding,
-        tally.trades,
-        tally.held,
-        tally.liquidations,
+        # Which one is less is asked of products, as exact as what a day began with.
+        fall if equity < tally.deepest * highest else tally.deepest,
+        tally.turnover + turnover,
+        tally.fees + turnover * costs.fee_rate,
+        tally.funding + funding,
+        tally.trades + (1.0 if account.order != 0.0 else 0.0),
+        tally.held + (1.0 if is_held else 0.0),
+        tally.liquidations + (1.0 if is_liquidated else 0.0),
     )
-    return Account(account.cash, account.units, account.order, equity), marked
+    return Account(cash, units, 0.0, equity), marked
 
 
 @kernel
 def _fill(
-    account: Account, tally: Tally, fill: float, costs: Costs
-) -> tuple[Account, Tally]:
-    """Trade what was decided at the close before."""
+    account: Account, costs: Costs, fill_buy: float, fill_sell: float
+) -> tuple[Account, float]:
+    """Trade what was decided at the close before; also return it over the equity."""
     order = account.order
-    adverse = costs.slippage if order > 0.0 else -costs.slippage
-    price = fill * (1.0 + adverse)
+    fill = fill_buy if order > 0.0 else fill_sell
+    price = fill * (1.0 + (costs.slippage if order > 0.0 else -costs.slippage))
     notional = abs(order) * price
     fee = notional * costs.fee_rate
-    turnover = notional / account.equity
     after = Account(
         account.cash - order * price - fee, account.units + order, 0.0, account.equity
     )
-    return after, Tally(
-        tally.start,
-        tally.highest,
-        tally.lowest,
-        tally.deepest,
-        tally.turnover + turnover,
-        tally.fees + turnover * costs.fee_rate,
-        tally.funding,
-        tally.trades + 1.0,
-        tally.held,
-        tally.liquidations,
-    )
+    return after, notional / account.equity
 
 
 @kernel
 def _hold(
-    account: Account, tally: Tally, bar: Bar, costs: Costs
-) -> tuple[Account, Tally]:
-    """Pay for holding through the bar, or be closed by the venue at its worst."""
+    account: Account, bar: Bar, costs: Costs
+) -> tuple[Account, float, bool, bool]:
+    """
+    Pay for holding through the bar, or be closed by the venue at its worst.
+
+    Also returned: the funding over the equity, and whether a position was held and
+    whether it was closed.
+    """
     cash, units = account.cash, account.units
+    is_held = units != 0.0
     worst = bar.low if units > 0.0 else bar.high
     margin = costs.maintenance_rate * abs(units) * worst
-    liquidated = 0.0
+    is_liquidated = is_held & (cash + units * worst <= margin)
+    closed = cash + (units * worst - abs(units) * worst * costs.fee_rate)
     funding = 0.0  # of equity
-    if cash + units * worst <= margin:
-        cash += units * worst - abs(units) * worst * costs.fee_rate
-        units = 0.0
-        liquidated = 1.0
-    elif bar.funding_rate != 0.0:
+    if bar.funding_rate != 0.0:
         # At the close that the charge falls on: longs pay a positive rate.
         charge = -units * bar.close * bar.funding_rate
         cash += charge
-        funding = charge / account.equity
-    return Account(cash, units, 0.0, account.equity), Tally(
-        tally.start,
-        tally.highest,
-        tally.lowest,
-        tally.deepest,
-        tally.turnover,
-        tally.fees,
-        tally.funding + funding,
-        tally.trades,
-        tally.held + 1.0,
-        tally.liquidations + liquidated,
+        funding = 0.0 if is_liquidated else charge / account.equity
+    after = Account(
+        closed if is_liquidated else cash,
+        0.0 if is_liquidated else units,
+        0.0,
+        account.equity,
     )
+    return after, funding, is_held, is_liquidated
 
 
 @kernel
 def decide(account: Account, target: float, bar: Bar, costs: Costs) -> Account:
     """Return the account with the order that ``target`` asks for at this close."""
-    order = -account.units
-    if target != 0.0:
-        wanted = _wanted_units(target, account.equity, bar.close, costs)
-        change = wanted - account.units
-        value = abs(change) * bar.close
-        is_small = value <= costs.no_trade_band * account.equity
-        grows = abs(wanted) > abs(account.units)
-        if is_small or (grows and value < costs.notional_min):
-            change = 0.0
-        order = change
-    return Account(account.cash, account.units, order, account.equity)
+    wanted = target * account.equity / bar.close
+    if costs.lot_size != 0.0:
+        equity, price = account.equity, bar.close
+        lots = target_lots(target, equity, price, costs.lot_size, costs.notional_min)
+        wanted = lots * costs.lot_size
+    return _order(account, target, wanted, bar, costs)
 
 
 @kernel
-def _wanted_units(target: float, equity: float, price: float, costs: Costs) -> float:
-    if costs.lot_size == 0.0:
-        return target * equity / price
-    lots = target_lots(target, equity, price, costs.lot_size, costs.notional_min)
-    return lots * costs.lot_size
+def decide_unrounded(
+    account: Account, target: float, bar: Bar, costs: Costs
+) -> Account:
+    """Do as ``decide`` with ``lot_size`` 0, without a branch."""
+    wanted = target * account.equity / bar.close
+    return _order(account, target, wanted, bar, costs)
+
+
+@kernel
+def _order(  # noqa: PLR0917 - kernels take no keyword arguments
+    account: Account, target: float, wanted: float, bar: Bar, costs: Costs
+) -> Account:
+    """Return the account with the order from its units to those wanted."""
+    change = wanted - account.units
+    value = abs(change) * bar.close
+    is_small = value <= costs.no_trade_band * account.equity
+    grows = abs(wanted) > abs(account.units)
+    is_left = is_small | (grows & (value < costs.notional_min))
+    change = 0.0 if is_left else change
+    order = change if target != 0.0 else -account.units
+    return Account(account.cash, account.units, order, account.equity)
 
 
 @kernel

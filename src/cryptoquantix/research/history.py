@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_SECOND
 from cryptoquantix.core.errors import DataError, DisorderError, GapError
+from cryptoquantix.core.market import Bar
+from cryptoquantix.kernel import kernel
 
 type Floats = NDArray[np.float64]
 type Ints = NDArray[np.int64]
@@ -44,6 +46,22 @@ class History(NamedTuple):
     funding_rate: Floats
     fill_buy: Floats
     fill_sell: Floats
+
+
+@kernel
+def bar_at(history: History, i: int) -> Bar:
+    """Return bar ``i``, not counted from the end."""
+    k = np.uintp(i)
+    return Bar(
+        history.open_time_ns[k],
+        history.close_time_ns[k],
+        history.open[k],
+        history.high[k],
+        history.low[k],
+        history.close[k],
+        history.volume[k],
+        history.funding_rate[k],
+    )
 
 
 @dataclass(frozen=True, slots=True)

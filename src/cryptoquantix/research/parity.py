@@ -18,7 +18,7 @@ import numpy as np
 from cryptoquantix.research.account import Costs
 from cryptoquantix.research.days import FIELDS
 from cryptoquantix.research.history import Floats, History
-from cryptoquantix.research.matrix import Passes
+from cryptoquantix.research.passes import Passes
 
 WORST_TICKS_MAX: Final = 1.0
 # Decimal prices as doubles: a hundredth of a tick is no price.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptoquantix.core.market import Bar
 from cryptoquantix.kernel import entry_point
 from cryptoquantix.research.account import (
     Costs,
@@ -15,7 +14,7 @@ from cryptoquantix.research.account import (
     pass_bar,
     write_day,
 )
-from cryptoquantix.research.history import History
+from cryptoquantix.research.history import History, bar_at
 
 
 @entry_point
@@ -40,16 +39,7 @@ def run_path(  # noqa: PLR0913, PLR0917 - kernels take no keyword arguments
     for day in range(stops.size):
         tally = open_tally(account.equity)
         for i in range(begin, stops[day]):
-            bar = Bar(
-                history.open_time_ns[i],
-                history.close_time_ns[i],
-                history.open[i],
-                history.high[i],
-                history.low[i],
-                history.close[i],
-                history.volume[i],
-                history.funding_rate[i],
-            )
+            bar = bar_at(history, i)
             buy, sell = history.fill_buy[i], history.fill_sell[i]
             account, tally = pass_bar(account, tally, bar, costs, buy, sell)
             account = decide(account, targets[i - first], bar, costs)

@@ -18,7 +18,8 @@ from cryptoquantix.research.folds import Fold, cut_folds
 from cryptoquantix.research.grid import Grid, build_grid
 from cryptoquantix.research.history import Days, History, days_of
 from cryptoquantix.research.market import Market
-from cryptoquantix.research.matrix import Passes, load_passes, run_matrix
+from cryptoquantix.research.matrix import run_matrix
+from cryptoquantix.research.passes import Passes, load_passes
 from cryptoquantix.research.selection import choose
 from cryptoquantix.research.statistics import rank_correlation
 from cryptoquantix.research.study_file import StudyFile

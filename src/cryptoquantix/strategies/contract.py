@@ -10,6 +10,18 @@ A strategy is a module with
 
 ``target`` is a signed multiple of the allotted equity. A ``State`` is used once: a
 step may write into its arrays and hands them on in the state that it returns.
+
+A module may also split its step, and a study then reads the market once for all the
+parameter sets that see the same of it:
+
+- ``View``: NamedTuple of those fields of ``Params`` that reading the market takes,
+- ``Reading``: NamedTuple of floats, all that a decision needs to know of a bar,
+- ``State``: a NamedTuple of ``market`` and ``hand``, NamedTuples both; ``market``
+  starts the same for the same view,
+- ``read(market, bar, view) -> (market, Reading)`` and
+  ``decide(hand, reading, bar, params) -> (hand, target)``: the two halves of ``step``.
+
+Live trading calls ``step`` alone. A study compares the two as it goes.
 """
 
 from __future__ import annotations
@@ -29,7 +41,11 @@ type Step = Callable[[Any, Bar, Any], tuple[Any, float]]
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A strategy module's parts; ``module`` is its dotted name."""
+    """
+    A strategy module's parts; ``module`` is its dotted name.
+
+    ``view_type`` is its ``View``, None where the step is not split.
+    """
 
     name: str
     module: str
@@ -38,6 +54,16 @@ class Strategy:
     step: Step
     parse_params: Callable[[Mapping[str, object]], Any]
     warmup_bars: Callable[[Any, int], int]
+    view_type: type | None = None
+
+    def view(self, params: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return what of ``params`` reading the market takes; None if not split."""
+        if self.view_type is None:
+            return None
+        names = cast("Any", self.view_type)._fields
+        return cast(
+            "tuple[Any, ...]", self.view_type(*(getattr(params, n) for n in names))
+        )
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

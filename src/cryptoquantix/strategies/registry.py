@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cryptoquantix.strategies as package
@@ -17,6 +18,8 @@ from cryptoquantix.kernel import imported_sources
 from cryptoquantix.strategies.contract import Strategy, did_you_mean
 
 _PARTS = ("Params", "State", "start", "step", "parse_params", "warmup_bars")
+# The halves of a step, of a module that has a View.
+_HALVES = ("Reading", "read", "decide")
 _FUNDING = "funding_rate"
 # What every strategy imports, and where the bar itself is defined.
 _ALL_READ = ("cryptoquantix.core", "cryptoquantix.kernel")
@@ -63,10 +66,14 @@ def load(name: str) -> Strategy:
     except ModuleNotFoundError as error:
         msg = f"strategy {name!r} cannot be imported: {error}"
         raise SettingsError(msg) from None
-    missing = [part for part in _PARTS if not hasattr(loaded, part)]
+    view_type = getattr(loaded, "View", None)
+    parts = _PARTS if view_type is None else (*_PARTS, *_HALVES)
+    missing = [part for part in parts if not hasattr(loaded, part)]
     if missing:
         msg = f"strategy {name!r} lacks {missing[0]!r}, see strategies/contract.py"
         raise SettingsError(msg)
+    if view_type is not None:
+        _check_view(name, loaded)
     return Strategy(
         name=name,
         module=module,
@@ -75,4 +82,15 @@ def load(name: str) -> Strategy:
         step=loaded.step,
         parse_params=loaded.parse_params,
         warmup_bars=loaded.warmup_bars,
+        view_type=view_type,
     )
+
+
+def _check_view(name: str, loaded: ModuleType) -> None:
+    unknown = [f for f in loaded.View._fields if f not in loaded.Params._fields]
+    if unknown:
+        msg = f"strategy {name!r} has a View of {unknown[0]!r}, which no parameter is"
+        raise SettingsError(msg)
+    if loaded.State._fields != ("market", "hand"):
+        msg = f"strategy {name!r} has a View: its State must be of market and hand"
+        raise SettingsError(msg)

@@ -65,20 +65,61 @@ class Params(NamedTuple):
     leverage_max: float = 2.0
 
 
-class State(NamedTuple):
-    """What a step carries on. ``gate`` and ``side`` are -1, 0 or 1."""
+class View(NamedTuple):
+    """The parameters that reading the market takes; the others are for decisions."""
+
+    gate_days: int
+    gate_band: float
+    breakout_bars: int
+    exit_bars: int
+    atr_bars: int
+    volatility_bars: int
+
+
+class Market(NamedTuple):
+    """What reading the market carries on. ``gate`` is -1, 0 or 1."""
 
     bars: int
     day_end_ns: int
     close: float
     gate: int
-    side: int
-    size: float
     true_range: float
     variance: float
     days: Mean
     entry: Channel
     exit: Channel
+
+
+class Reading(NamedTuple):
+    """
+    What a decision needs to know of a bar, whatever is held.
+
+    ``gate`` and ``breaks`` are -1, 0 or 1: ``breaks`` the side that the close breaks
+    out to, if the gate lets it and every window was full before. ``high`` and ``low``
+    are the exit's, ``is_day_end`` is 1 where a day just ended.
+    """
+
+    gate: float
+    breaks: float
+    is_day_end: float
+    high: float
+    low: float
+    true_range: float
+    variance: float
+
+
+class Hand(NamedTuple):
+    """What is held: ``side`` -1, 0 or 1, and the size of the target."""
+
+    side: int
+    size: float
+
+
+class State(NamedTuple):
+    """What a step carries on."""
+
+    market: Market
+    hand: Hand
 
 
 def parse_params(values: Mapping[str, object]) -> Params:
@@ -112,100 +153,121 @@ def warmup_bars(params: Params, bar_seconds: int = 60) -> int:
 
 def start(params: Params) -> State:
     """Return the state before the first bar."""
-    return State(
+    market = Market(
         bars=0,
         day_end_ns=0,
         close=0.0,
         gate=0,
-        side=0,
-        size=0.0,
         true_range=0.0,
         variance=0.0,
         days=mean_of(params.gate_days),
         entry=channel_of(params.breakout_bars),
         exit=channel_of(params.exit_bars),
     )
+    return State(market, Hand(side=0, size=0.0))
+
+
+@kernel
+def _view(params: Params) -> View:
+    """Return what of the parameters reading the market takes."""
+    return View(
+        params.gate_days,
+        params.gate_band,
+        params.breakout_bars,
+        params.exit_bars,
+        params.atr_bars,
+        params.volatility_bars,
+    )
 
 
 @kernel
 def step(state: State, bar: Bar, params: Params) -> tuple[State, float]:
     """Return the state after ``bar`` and the target decided at its close."""
-    bars = state.bars + 1
-    true_range, variance = state.true_range, state.variance
+    market, reading = read(state.market, bar, _view(params))
+    hand, target = decide(state.hand, reading, bar, params)
+    return State(market, hand), target
+
+
+@kernel
+def read(market: Market, bar: Bar, view: View) -> tuple[Market, Reading]:
+    """Return the market after ``bar`` and what is to be known of it at its close."""
+    bars = market.bars + 1
+    true_range, variance = market.true_range, market.variance
     if bars > 1:
-        widest = max(bar.high, state.close) - min(bar.low, state.close)
-        true_range = smooth(true_range, widest, bars - 1, params.atr_bars)
-        change = bar.close / state.close - 1.0
-        variance = smooth(variance, change * change, bars - 1, params.volatility_bars)
-    days, day_end_ns, is_day_end = _roll_day(state, bar)
-    gate = _gate(state.gate, days, params) if is_day_end else state.gate
-    trail = push_channel(state.exit, bar.high, bar.low)
-    room = params.exit_atr * true_range
-    is_warm = _is_warm(bars, days.seen, params)
-    side = _side(state, bar, gate, trail.high - room, trail.low + room, is_warm)
-    size = state.size
-    if side == 0:
-        size = 0.0
-    elif side != state.side or is_day_end:
-        size = _size(variance, bar, params)
-    after = State(
+        widest = max(bar.high, market.close) - min(bar.low, market.close)
+        true_range = smooth(true_range, widest, bars - 1, view.atr_bars)
+        change = bar.close / market.close - 1.0
+        variance = smooth(variance, change * change, bars - 1, view.volatility_bars)
+    days, day_end_ns, is_day_end = _roll_day(market, bar)
+    gate = _gate(market.gate, days, view) if is_day_end else market.gate
+    trail = push_channel(market.exit, bar.high, bar.low)
+    breaks = 0
+    # The market's entry channel is that of the bars before this one.
+    if gate > 0 and bar.close > market.entry.high:
+        breaks = 1
+    elif gate < 0 and bar.close < market.entry.low:
+        breaks = -1
+    if not _is_warm(bars, days.seen, view):
+        breaks = 0
+    after = Market(
         bars,
         day_end_ns,
         bar.close,
         gate,
-        side,
-        size,
         true_range,
         variance,
         days,
-        push_channel(state.entry, bar.high, bar.low),
+        push_channel(market.entry, bar.high, bar.low),
         trail,
     )
-    return after, side * size
+    return after, Reading(
+        float(gate),
+        float(breaks),
+        1.0 if is_day_end else 0.0,
+        trail.high,
+        trail.low,
+        true_range,
+        variance,
+    )
 
 
 @kernel
-def _side(  # noqa: PLR0917 - kernels take no keyword arguments
-    state: State,
-    bar: Bar,
-    gate: int,
-    stop_long: float,
-    stop_short: float,
-    is_warm: bool,  # noqa: FBT001 - (same)
-) -> int:
-    """Return the side after the exits, then the entries; both may be of one bar."""
-    side = state.side
-    if side * gate <= 0 or _is_stopped(side, bar.close, stop_long, stop_short):
-        side = 0
-    if side != 0 or not is_warm:
-        return side
-    # The state's entry channel is that of the bars before this one.
-    if gate > 0 and bar.close > state.entry.high and bar.close >= stop_long:
-        return 1
-    if gate < 0 and bar.close < state.entry.low and bar.close <= stop_short:
-        return -1
-    return 0
+def decide(
+    hand: Hand, reading: Reading, bar: Bar, params: Params
+) -> tuple[Hand, float]:
+    """Return what is held after ``bar`` and the target decided at its close."""
+    # Both answers first and then the one that the side asks for: what depends on the
+    # bar before is short, and a pass over years waits for nothing else.
+    room = params.exit_atr * reading.true_range
+    may_long = (reading.gate > 0.0) & (bar.close >= reading.high - room)
+    may_short = (reading.gate < 0.0) & (bar.close <= reading.low + room)
+    enters_long = (reading.breaks > 0.0) & may_long
+    enters_short = (reading.breaks < 0.0) & may_short
+    entered = 1 if enters_long else (-1 if enters_short else 0)
+    stays = ((hand.side > 0) & may_long) | ((hand.side < 0) & may_short)
+    side = hand.side if stays else entered
+    size = hand.size
+    if side == 0:
+        size = 0.0
+    elif side != hand.side or reading.is_day_end != 0.0:
+        size = _size(reading.variance, bar, params)
+    return Hand(side, size), side * size
 
 
 @kernel
-def _is_stopped(side: int, close: float, stop_long: float, stop_short: float) -> bool:
-    return close < stop_long if side > 0 else close > stop_short
-
-
-@kernel
-def _roll_day(state: State, bar: Bar) -> tuple[Mean, int, bool]:
+def _roll_day(market: Market, bar: Bar) -> tuple[Mean, int, bool]:
     """
     Return the daily closes, the end of the day in progress, and if a day just ended.
 
     A day ends with the bar that closes at or after midnight UTC. Where bars are
     missing around midnight it ends with the last bar seen before.
     """
-    days, day_end_ns = state.days, state.day_end_ns
+    days, day_end_ns = market.days, market.day_end_ns
     is_day_end = False
     if day_end_ns == 0:
         day_end_ns = (bar.open_time_ns // _DAY_NS + 1) * _DAY_NS
     elif bar.open_time_ns >= day_end_ns:
-        days = push_mean(days, state.close)
+        days = push_mean(days, market.close)
         day_end_ns = (bar.open_time_ns // _DAY_NS + 1) * _DAY_NS
         is_day_end = True
     if bar.close_time_ns >= day_end_ns:
@@ -216,28 +278,28 @@ def _roll_day(state: State, bar: Bar) -> tuple[Mean, int, bool]:
 
 
 @kernel
-def _gate(gate: int, days: Mean, params: Params) -> int:
+def _gate(gate: int, days: Mean, view: View) -> int:
     """Return the gate after a day's close: 1 long, -1 short, 0 not yet known."""
-    if days.seen < params.gate_days:
+    if days.seen < view.gate_days:
         return 0
     close = days.values[days.slot - 1]  # slot 0 wraps to the last one, which is right
     mean = mean_value(days)
-    if close > mean * (1.0 + params.gate_band):
+    if close > mean * (1.0 + view.gate_band):
         return 1
-    if close < mean * (1.0 - params.gate_band):
+    if close < mean * (1.0 - view.gate_band):
         return -1
     return gate
 
 
 @kernel
-def _is_warm(bars: int, days: int, params: Params) -> bool:
+def _is_warm(bars: int, days: int, view: View) -> bool:
     """Return whether every window was full before this bar."""
     return (
-        bars > params.breakout_bars
-        and bars >= params.exit_bars
-        and bars > params.atr_bars
-        and bars > params.volatility_bars
-        and days >= params.gate_days
+        bars > view.breakout_bars
+        and bars >= view.exit_bars
+        and bars > view.atr_bars
+        and bars > view.volatility_bars
+        and days >= view.gate_days
     )
 
 
