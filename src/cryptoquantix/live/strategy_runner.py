@@ -414,8 +414,9 @@ class StrategyRunner:
         Another venue at the same address, or one that began anew, has another past:
         then the state is built anew.
         """
-        close_ns = self.bar_close_ns
-        found = await self._history.bar_closing(close_ns)
+        close_ns, found = self.bar_close_ns, None
+        if self.seam.close_ns == close_ns:
+            found = await self._history.bar_closing(close_ns)
         self._is_confirmed = True
         if self.seam.close_ns != close_ns:
             return  # the venue's time went back: all over again
