@@ -11,7 +11,7 @@ import pytest
 from cryptoquantix.control.status import RiskState
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.exposure import OrderClass
-from cryptoquantix.risk import flatten
+from cryptoquantix.risk import calls, flatten
 from cryptoquantix.risk.flatten import VenueFlattener
 from risk.fake_venue import FakeVenue, down, order, refused
 
@@ -33,7 +33,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(flatten, "VERIFY_GAP_SECONDS", 0.01)
     monkeypatch.setattr(flatten, "PAUSES_SECONDS", (0.01,))
     monkeypatch.setattr(flatten, "BARRIER_SECONDS", 0.05)
-    monkeypatch.setattr(flatten, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(calls, "CALL_SECONDS", 0.2)
 
 
 def flattener(venue, notes):

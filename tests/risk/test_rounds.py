@@ -13,7 +13,7 @@ from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import OrderRefused, RateLimited
 from cryptoquantix.core.exposure import Act, OrderClass, Pace
 from cryptoquantix.core.order import Side
-from cryptoquantix.risk import flatten
+from cryptoquantix.risk import calls, flatten
 from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.flatten import VenueFlattener
 from risk.fake_venue import FakeVenue, down, order, refused
@@ -42,7 +42,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(flatten, "VERIFY_GAP_SECONDS", 0.01)
     monkeypatch.setattr(flatten, "PAUSES_SECONDS", (0.01,))
     monkeypatch.setattr(flatten, "BARRIER_SECONDS", 0.05)
-    monkeypatch.setattr(flatten, "CALL_SECONDS", 0.2)
+    monkeypatch.setattr(calls, "CALL_SECONDS", 0.2)
 
 
 async def run(venue, seconds=8, notes=None, reached=None):

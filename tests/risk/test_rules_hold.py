@@ -24,7 +24,7 @@ from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
 from cryptoquantix.core.errors import RateLimited, VenueUnavailable
 from cryptoquantix.core.exposure import Act, OrderClass, Pace
 from cryptoquantix.core.order import Side
-from cryptoquantix.risk import commands, flatten, halt
+from cryptoquantix.risk import calls, commands, flatten
 from cryptoquantix.risk import daemon as daemon_module
 from cryptoquantix.risk.commands import Refusal
 from cryptoquantix.risk.daemon import Daemon
@@ -38,8 +38,8 @@ QUICK = {
     "VERIFY_GAP_SECONDS": 0.002,
     "PAUSES_SECONDS": (0.002,),
     "BARRIER_SECONDS": 0.01,
-    "CALL_SECONDS": 0.03,
 }
+CALL_SECONDS = 0.03
 CALLS = st.sampled_from(
     [
         *("reading", "positions_again", "open_orders", "contracts", "ledger"),
@@ -96,7 +96,8 @@ class Rules(RuleBasedStateMachine):
         self.kept = {name: getattr(flatten, name) for name in QUICK}
         for name, value in QUICK.items():
             setattr(flatten, name, value)
-        halt.CALL_SECONDS = QUICK["CALL_SECONDS"]
+        self.kept_call_seconds = calls.CALL_SECONDS
+        calls.CALL_SECONDS = CALL_SECONDS
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(10**18, 10**12)
         self.venues = {
@@ -360,7 +361,7 @@ class Rules(RuleBasedStateMachine):
             self.loop.close()
             for name, value in self.kept.items():
                 setattr(flatten, name, value)
-            halt.CALL_SECONDS = self.kept["CALL_SECONDS"]
+            calls.CALL_SECONDS = self.kept_call_seconds
             daemon_module.LATCH_SECONDS = 0.1
             shutil.rmtree(self.folder, ignore_errors=True)
 

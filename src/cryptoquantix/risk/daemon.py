@@ -18,10 +18,10 @@ from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.risk import book as books
 from cryptoquantix.risk import formula
+from cryptoquantix.risk.calls import FAILED
 from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
-from cryptoquantix.risk.flatten import FAILED
 from cryptoquantix.risk.halt import Halt
 from cryptoquantix.risk.jobs import Jobs
 from cryptoquantix.risk.machine import Event, follow

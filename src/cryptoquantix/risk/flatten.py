@@ -12,21 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import (
-    Awaitable,
     Callable,
-    Collection,
     Coroutine,
     Iterable,
     Mapping,
 )
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from cryptoquantix.control.status import RiskState
-from cryptoquantix.core.clock import NS_PER_SECOND
-from cryptoquantix.core.errors import OrderRefused, RateLimited
+from cryptoquantix.core.errors import OrderRefused
 from cryptoquantix.core.exposure import (
     Act,
     CloseOrder,
@@ -35,6 +31,8 @@ from cryptoquantix.core.exposure import (
     OpenOrder,
     OrderClass,
 )
+from cryptoquantix.risk import calls
+from cryptoquantix.risk.calls import FAILED, Call, within
 from cryptoquantix.risk.closing import (
     band_order,
     close_orders,
@@ -42,12 +40,10 @@ from cryptoquantix.risk.closing import (
     most_first,
     why_left,
 )
+from cryptoquantix.risk.look import Complained, VenueLook
 from cryptoquantix.risk.pacing import Pacer
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.steps import Reached, nothing
-
-CALL_SECONDS: Final = 2.0
-"""No single request is waited for longer."""
 
 BARRIER_SECONDS: Final = 0.3
 """A request that hangs longer no longer holds up the next step; it goes on beside."""
@@ -59,39 +55,10 @@ CANCEL_SECONDS_MAX: Final = 0.5
 CLOSE_ROUNDS_MAX: Final = 50
 """Sets of slices sent in a row while a position still has more of them."""
 VERIFY_GAP_SECONDS: Final = 0.5
-SILENCE_SECONDS_MIN: Final = 0.05
 PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
 
-FAILED: Final = (Exception,)
-"""Whatever one request does, a fault in our own code included, the others go out."""
 
-
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """What one venue still holds; ``is_complete`` when every read succeeded."""
-
-    orders: tuple[OpenOrder, ...] = ()
-    positions: tuple[HeldPosition, ...] = ()
-    is_complete: bool = False
-    problem: str = "not read yet"
-
-
-type Noted = Callable[[str], None]
-
-type Complained = Callable[[str, str], None]
-"""Takes what kind of thing went wrong, and the sentence."""
-
-type Call[T] = Callable[[], Awaitable[T]]
-"""A request not made yet: a task canceled before its first step makes none."""
-
-
-async def within[T](seconds: float, call: Call[T]) -> T:
-    """Make ``call`` and await it no longer than ``seconds``; else ``TimeoutError``."""
-    async with asyncio.timeout(seconds):
-        return await call()
-
-
-class VenueFlattener:
+class VenueFlattener(VenueLook):
     """
     Cancels and closes at one venue.
 
@@ -108,26 +75,11 @@ class VenueFlattener:
         complain: Complained,
         reached: Reached = nothing,
     ) -> None:
-        self._venue = venue
+        super().__init__(venue, complain=complain)
         self.halt_id = halt_id
-        self._complain = complain
         self._reached = reached
         self._pacer = Pacer(getattr(venue, "paces", {}))
-        self._contracts: Mapping[str, Contract] = {}
-        self._symbols: set[str] = set()
         self._beside: set[asyncio.Task[bool]] = set()
-        self._silent_seconds = 0.0
-        self._has_seen_all = False
-        self.remains = Remains()
-
-    def know(self, symbols: Iterable[str]) -> None:
-        """Remember symbols to cancel in even when orders cannot be read."""
-        self._symbols.update(symbols)
-
-    @property
-    def symbols(self) -> frozenset[str]:
-        """Every symbol in which something was seen."""
-        return frozenset(self._symbols)
 
     async def run(
         self,
@@ -249,87 +201,6 @@ class VenueFlattener:
                 self._reached("seen-once")
         return True
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether the latest complete look found nothing that can be closed."""
-        return (
-            self.remains.is_complete and not self.remains.orders and not self.closable
-        )
-
-    @property
-    def closable(self) -> list[HeldPosition]:
-        """Positions of the latest look that can be closed."""
-        return [held for held in self.remains.positions if not self.why_left(held)]
-
-    def why_left(self, held: HeldPosition) -> str:
-        """Return why ``held`` is named and not closed, or an empty text."""
-        return why_left(held, self._contracts.get(held.symbol))
-
-    async def look(self, symbols: Collection[str] | None = None) -> Remains:
-        """Read orders of every class, and positions from two endpoints."""
-        await self.prepare()
-        try:
-            orders, reading, again = await asyncio.gather(
-                within(CALL_SECONDS, lambda: self._venue.open_orders(symbols)),
-                within(CALL_SECONDS, self._venue.reading),
-                within(CALL_SECONDS, self._venue.positions_again),
-            )
-        except FAILED as error:
-            problem = f"{type(error).__name__}: {error}"
-            self._failed("cannot be read", error)
-            return Remains(self.remains.orders, self.remains.positions, problem=problem)
-        held = {(p.symbol, p.leg): p for p in (*reading.positions, *again) if p.size}
-        self._learn(orders, held.values())
-        return Remains(
-            tuple(orders), tuple(held.values()), is_complete=True, problem=""
-        )
-
-    def _learn(
-        self, orders: Iterable[OpenOrder], positions: Iterable[HeldPosition]
-    ) -> None:
-        self.know(order.symbol for order in orders)
-        self.know(held.symbol for held in positions)
-
-    async def _read_orders(
-        self, symbols: Collection[str] | None = None
-    ) -> tuple[OpenOrder, ...] | None:
-        try:
-            orders = await within(
-                CALL_SECONDS, lambda: self._venue.open_orders(symbols)
-            )
-        except FAILED as error:
-            self._failed("open orders cannot be read", error)
-            return None
-        self._has_seen_all = self._has_seen_all or symbols is None
-        self._learn(orders, ())
-        self.remains = Remains(orders, self.remains.positions, problem="acting")
-        return orders
-
-    async def _read_positions(self) -> tuple[HeldPosition, ...] | None:
-        for read in (self._listed, self._venue.positions_again):
-            try:
-                found = await within(CALL_SECONDS / 2, read)
-            except FAILED as error:
-                self._failed("positions cannot be read", error)
-                continue
-            positions = tuple(held for held in found if held.size)
-            self._learn((), positions)
-            self.remains = Remains(self.remains.orders, positions, problem="acting")
-            return positions
-        return None
-
-    async def _listed(self) -> tuple[HeldPosition, ...]:
-        return (await self._venue.reading()).positions
-
-    async def prepare(self) -> None:
-        """Read the contracts, unless they are known."""
-        if self._contracts:
-            return
-        try:
-            self._contracts = await within(CALL_SECONDS, self._venue.contracts)
-        except FAILED as error:
-            self._failed("contracts cannot be read", error)
-
     async def _cancel(
         self, wanted: Iterable[OpenOrder], orders: Iterable[OpenOrder]
     ) -> bool:
@@ -422,7 +293,7 @@ class VenueFlattener:
     async def _send_close(self, order: CloseOrder) -> None:
         await self._pacer.turn(Act.CLOSE)
         self._reached("close-sent")
-        await within(CALL_SECONDS, lambda: self._venue.close_position(order))
+        await within(calls.CALL_SECONDS, lambda: self._venue.close_position(order))
         self._reached("close-answered")
 
     async def _clear_way(self, symbol: str) -> None:
@@ -441,20 +312,11 @@ class VenueFlattener:
 
     async def _try(self, call: Call[None], what: str) -> bool:
         try:
-            await within(CALL_SECONDS, call)
+            await within(calls.CALL_SECONDS, call)
         except FAILED as error:
             self._failed(what.split(" ", 1)[0], error, what)
             return False
         return True
-
-    def _failed(self, kind: str, error: Exception, what: str = "") -> None:
-        if isinstance(error, RateLimited):
-            seconds = error.delay_ns / NS_PER_SECOND
-            least = self._silent_seconds or seconds
-            self._silent_seconds = max(SILENCE_SECONDS_MIN, min(least, seconds))
-        sentence = f"{self._venue.name}: {what or kind}: {error!r}"
-        key = f"{self._venue.name} {kind} {type(error).__name__}"
-        self._complain(key, sentence)
 
     async def _all(self, calls: Iterable[Coroutine[Any, Any, bool]]) -> bool:
         """

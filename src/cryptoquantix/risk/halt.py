@@ -17,13 +17,10 @@ from cryptoquantix.control.status import (
     RiskState,
 )
 from cryptoquantix.core.exposure import Reading
-from cryptoquantix.risk.flatten import (
-    CALL_SECONDS,
-    FAILED,
-    Complained,
-    VenueFlattener,
-    within,
-)
+from cryptoquantix.risk import calls
+from cryptoquantix.risk.calls import FAILED, within
+from cryptoquantix.risk.flatten import VenueFlattener
+from cryptoquantix.risk.look import Complained
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.state import Latch
 from cryptoquantix.risk.steps import Reached, nothing
@@ -123,7 +120,7 @@ class Halt:
         self._turns[name] += 1
         symbols = self._guarded(name, reading)
         orders = await within(
-            CALL_SECONDS, lambda: self._venues[name].open_orders(symbols)
+            calls.CALL_SECONDS, lambda: self._venues[name].open_orders(symbols)
         )
         held = [p for p in reading.positions if p.size] if reading else []
         found = [f"order {o.client_order_id} in {o.symbol}" for o in orders]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cryptoquantix.core.clock import Clock
-from cryptoquantix.risk.flatten import FAILED
+from cryptoquantix.risk.calls import FAILED
 
 
 class Jobs:

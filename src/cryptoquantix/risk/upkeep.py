@@ -14,10 +14,10 @@ from cryptoquantix.control.status import SelfTest
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import CredentialsRefused
 from cryptoquantix.risk import self_test
+from cryptoquantix.risk.calls import FAILED
 from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
-from cryptoquantix.risk.flatten import FAILED
 from cryptoquantix.risk.halt import Halt
 from cryptoquantix.risk.jobs import Jobs
 from cryptoquantix.risk.port import RiskVenue

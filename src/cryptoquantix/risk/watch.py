@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.exposure import Reading
+from cryptoquantix.risk.calls import FAILED, within
 from cryptoquantix.risk.explain import blindness, inconsistency
-from cryptoquantix.risk.flatten import FAILED, within
 from cryptoquantix.risk.judgement import CONFIRM, Judgement, Seen, Sight
 from cryptoquantix.risk.port import RiskVenue
 from cryptoquantix.risk.rules import Limits
