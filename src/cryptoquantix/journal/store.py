@@ -42,7 +42,7 @@ from cryptoquantix.journal.rows import (
     standing,
 )
 from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
-from cryptoquantix.journal.tables import baselines, fills, flows, orders, reports
+from cryptoquantix.journal.tables import baselines, fills, flows, reports
 
 
 class Journal:
@@ -184,11 +184,13 @@ class Journal:
         Of one instrument: venues count their orders from one as others do, and
         Binance anew for each symbol.
         """
-        query = sa.select(orders.c.venue_order_id, orders.c.client_order_id).where(
-            orders.c.venue_order_id.in_(sorted({i for i in venue_order_ids if i})),
-            orders.c.instrument == str(instrument),
+        ids = sorted({i for i in venue_order_ids if i})
+        places = ", ".join("?" * len(ids))
+        query = (
+            "SELECT venue_order_id, client_order_id FROM orders "  # noqa: S608 - ours
+            f"WHERE instrument = ? AND venue_order_id IN ({places})"
         )
-        return {row[0]: row[1] for row in self._rows(query)}
+        return dict(self._rows(query, (str(instrument), *ids)))
 
     def iter_fills(
         self, instrument: InstrumentId | None = None
@@ -202,24 +204,25 @@ class Journal:
 
     def size_filled_lots(self, instrument: InstrumentId) -> int:
         """Return the signed sum of an instrument's fills, in lots."""
-        sign = sa.case({"buy": 1}, value=fills.c.side, else_=-1)
-        total = sa.func.sum(fills.c.size_lots * sign)
-        query = sa.select(sa.func.coalesce(total, 0)).where(
-            fills.c.instrument == str(instrument)
+        query = (
+            "SELECT coalesce(sum(CASE side WHEN 'buy' THEN size_lots "
+            "ELSE -size_lots END), 0) FROM fills WHERE instrument = ?"
         )
-        return int(self._rows(query)[0][0])
+        return int(self._rows(query, (str(instrument),))[0][0])
 
     def last_flow_ns(self, venue: str) -> int:
         """Return the venue's time of the newest funding journalled, or 0."""
-        query = sa.select(sa.func.coalesce(sa.func.max(flows.c.venue_time_ns), 0))
-        query = query.where(flows.c.instrument.startswith(f"{venue}:"))
-        return int(self._rows(query)[0][0])
+        query = (
+            "SELECT coalesce(max(venue_time_ns), 0) FROM flows WHERE instrument GLOB ?"
+        )
+        return int(self._rows(query, (f"{venue}:*",))[0][0])
 
     def first_baseline_ns(self, venue: str) -> int:
         """Return when this journal first met an instrument of a venue, or 0."""
-        query = sa.select(sa.func.coalesce(sa.func.min(baselines.c.time_ns), 0))
-        query = query.where(baselines.c.instrument.startswith(f"{venue}:"))
-        return int(self._rows(query)[0][0])
+        query = (
+            "SELECT coalesce(min(time_ns), 0) FROM baselines WHERE instrument GLOB ?"
+        )
+        return int(self._rows(query, (f"{venue}:*",))[0][0])
 
     def iter_orders(self) -> Iterator[OrderStanding]:
         """Yield every order, oldest first."""
@@ -234,20 +237,17 @@ class Journal:
     def last_trade_id(self, instrument: InstrumentId) -> str:
         """Return the id of the newest journalled fill, or an empty string."""
         query = (
-            sa.select(fills.c.trade_id)
-            .where(fills.c.instrument == str(instrument))
-            .order_by(fills.c.sequence.desc())
-            .limit(1)
+            "SELECT trade_id FROM fills WHERE instrument = ? "
+            "ORDER BY sequence DESC LIMIT 1"
         )
-        rows = self._rows(query)
+        rows = self._rows(query, (str(instrument),))
         return str(rows[0][0]) if rows else ""
 
     def baseline(self, instrument: InstrumentId) -> Baseline | None:
         """Return what the instrument held when the journal first met it, or None."""
-        query = _select(baselines, Baseline).where(
-            baselines.c.instrument == str(instrument)
-        )
-        rows = self._rows(query)
+        columns = ", ".join(Baseline.__struct_fields__)
+        query = f"SELECT {columns} FROM baselines WHERE instrument = ?"  # noqa: S608 - ours
+        rows = self._rows(query, (str(instrument),))
         return _struct(rows[0], Baseline) if rows else None
 
     def iter_reports(self) -> Iterator[Report]:
