@@ -15,7 +15,7 @@ from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.data.schema import BARS, FUNDING
 from cryptoquantix.live.bar_seam import fill_flat
 from cryptoquantix.research.history import from_frame
-from cryptoquantix.research.matrix import load_passes
+from cryptoquantix.research.passes import load_passes
 from cryptoquantix.strategies import registry
 from cryptoquantix.venues.market_rest import MarketRest
 from live.test_strategy_killed import heard_targets
