@@ -77,6 +77,8 @@ ACTS = (
 LOST = "POST /fapi/v1/order|POST /v5/order/create|private/(buy|sell)"
 DISCONNECT_SECONDS = 20
 ROUND_SECONDS = 60
+QUIET_SECONDS = 5
+STARTS_MAX = 5
 MENDED_SECONDS = 10
 TERMINAL = ("filled", "canceled", "refused", "not_found")
 
@@ -200,10 +202,10 @@ def settle(soak: Soak) -> None:
     """
     Mend everything, stop the strategies and the tape, and let execution finish.
 
-    Execution is started once more: one that was killed a moment ago may be loading
-    yet, and would be asked to end before it had read the venues. Whatever it has to
-    do then, it does in front of the venues as they stay: with the tape stopped, no
-    funding is booked after it has asked for it.
+    Execution is started again until it finds nothing to do. One that was killed a
+    moment ago may be loading yet, and would be asked to end before it had read the
+    venues; and what a fill books of funding is asked for every ten minutes, and at a
+    start. With the tape stopped the venues stay as they are meanwhile.
     """
     world = soak.world
     request = urllib.request.Request(
@@ -217,12 +219,17 @@ def settle(soak: Soak) -> None:
         if command != EXECUTION:
             end(world.services.pop(command))
     world.simulator.admin("/tape", {"paused": True})
-    end(world.services[EXECUTION])
-    before = _times_reconciled(world)
-    world.start(EXECUTION)
-    _await_reconciled(soak, before + 3)
     journal = JournalReader(world.directory / "journal" / "journal.sqlite")
-    wait_for(lambda: _is_quiet(soak, journal), 90, 1.0)
+    for _ in range(STARTS_MAX):
+        before = len(journal.orders())
+        end(world.services[EXECUTION])
+        times = _times_reconciled(world)
+        world.start(EXECUTION)
+        _await_reconciled(soak, times + 3)
+        time.sleep(QUIET_SECONDS)
+        wait_for(lambda: _is_quiet(soak, journal), 90, 1.0)
+        if len(journal.orders()) == before:
+            break
     end(world.services.pop(EXECUTION))
 
 
@@ -251,7 +258,7 @@ def _is_quiet(soak: Soak, journal: JournalReader) -> bool:
     if any(filled[o["client_order_id"]] != o["filled_lots"] for o in orders):
         return False
     newest = max(o["updated_ns"] for o in orders)
-    return time.time_ns() - newest > 5e9
+    return time.time_ns() - newest > QUIET_SECONDS * 1e9
 
 
 def main() -> None:
