@@ -189,6 +189,8 @@ def _environment(
     settings: Settings, config: Path | None, name: str, token: str
 ) -> dict[str, str]:
     environment = dict(os.environ)
+    # An arena a thread keeps what other threads free: memory that only ever grows.
+    environment.setdefault("MALLOC_ARENA_MAX", "2")
     file = config or Path(environment.get("CQX_CONFIG", DEFAULT_FILE))
     if file.exists():
         environment["CQX_CONFIG"] = str(file.resolve())

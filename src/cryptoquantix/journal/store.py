@@ -342,10 +342,10 @@ class Journal:
         """
         execute = self._connection.exec_driver_sql
         execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-        execute("PRAGMA cache_size = 16")
+        execute("PRAGMA cache_size = 16")  # pages: so that it is written and not kept
         execute("INSERT INTO facts VALUES ('filler', zeroblob(?))", (_LOG_BYTES,))
         self._connection.rollback()
-        execute("PRAGMA cache_size = -2000")
+        execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._connection.commit()
 
     def tidy(self) -> None:

@@ -84,6 +84,8 @@ def connect(path: Path | str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # Rows are added and seldom read: a larger cache only grows for hours.
+        connection.execute("PRAGMA cache_size = -256")
     except BaseException:
         connection.close()
         raise
