@@ -363,6 +363,8 @@ class Journal:
 
 
 _LOG_BYTES: Final = 8_000_000
+# Rows are added and seldom read: a larger cache only grows for hours.
+_CACHE_KB: Final = 512
 _LOG_PAGES: Final = 1_800  # a bound for when nobody tidies
 
 
