@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from cryptoquantix.journal.reader import JournalReader
+from cryptoquantix.live.round_trips import fold
+from live.rig import STRATEGY
 from live.rig3 import INSTRUMENTS, SYMBOLS, VENUES, three_venues
 from processes import end, wait_for
 
@@ -131,3 +136,53 @@ def test_a_stop_cancels_or_leaves_what_rests_as_the_setting_says(tmp_path):
             assert end(process) == 0
             assert all(bool(resting(rig, v)) is is_left for v in VENUES), rig.log()
         assert all(rig.held(venue) == 0 for venue in VENUES)
+
+
+def wallets(rig) -> dict[str, Decimal]:
+    """What each venue holds for us in the coin that is traded with."""
+    found = {}
+    for venue in VENUES:
+        account = rig.simulator.admin(f"/account?venue={venue}")
+        found[venue] = Decimal(account["wallet"])
+    return found
+
+
+@pytest.mark.slow
+def test_funding_is_booked_once_and_the_ledger_is_the_balance(tmp_path):
+    """Read at every start, beginning with the hour of funding; to the last digit."""
+    tape = ("--start", "2026-11-20T15:59:30Z")
+    with three_venues(tmp_path, simulate=tape) as rig:
+        before = wallets(rig)
+        process = rig.start()
+        rig.wait_reconciled(process, times=3)
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(
+            lambda: all(near(rig.held_dollars(v), 50_000) for v in VENUES), 20, 0.2
+        )
+        rig.simulator.admin("/tape", {"speed": 20})
+        wait_for(lambda: len(rig.simulator.log("funds")) >= 2, 60, 0.2)
+        rig.simulator.admin("/tape", {"speed": 1})
+        assert rig._rows("flows") == []  # read at the start, then every ten minutes
+        for times in (6, 9):
+            assert end(process) == 0
+            process = rig.start()
+            rig.wait_reconciled(process, times=times)
+            wait_for(lambda: len(rig._rows("flows")) >= 2, 20, 0.2)
+        rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.0))
+        wait_for(lambda: all(rig.held(venue) == 0 for venue in VENUES), 20, 0.2)
+        fills = len(rig.simulator.log("fill"))
+        wait_for(lambda: len(rig.fills()) == fills, 30, 0.2)
+        assert end(process) == 0
+        booked = {row["instrument"]: row["cash"] for row in rig._rows("flows")}
+        paid = {f["venue"]: f["change"] for f in rig.simulator.log("funds")}
+        assert len(rig._rows("flows")) == 2
+        for venue in ("binance", "bybit"):
+            assert Decimal(booked[INSTRUMENTS[venue]]) == Decimal(paid[venue])
+        reader = JournalReader(tmp_path / "journal" / "journal.sqlite")
+        books = fold(reader.records(), reader.fills(), reader.flows())
+        earned = {one.venue: one.net for one in books.earned}
+        after = wallets(rig)
+        assert earned == {venue: after[venue] - before[venue] for venue in VENUES}
+        funding = {t.instrument: t.funding for t in books.trades if t.funding}
+        assert funding == {i: Decimal(cash) for i, cash in booked.items()}
+        assert {t.strategy for t in books.trades} == {STRATEGY}
