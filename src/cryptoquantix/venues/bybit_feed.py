@@ -19,8 +19,13 @@ import msgspec
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.core.market import BestQuote
 from cryptoquantix.venues.dialect import Answer, PingPolicy, SocketPlan, sharded
-from cryptoquantix.venues.feed import BATCH_MAX, FAR, NO_ID, FeedDecoder
-from cryptoquantix.venues.instrument_stream import InstrumentStream, Mark, TickTuple
+from cryptoquantix.venues.feed import BATCH_MAX, NO_ID, FeedDecoder
+from cryptoquantix.venues.instrument_stream import (
+    FAR,
+    InstrumentStream,
+    Mark,
+    TickTuple,
+)
 
 SEQUENCE_SHIFT: Final = 16
 _INDEX_MAX: Final = (1 << SEQUENCE_SHIFT) - 1

@@ -28,9 +28,6 @@ from cryptoquantix.venues.instrument_stream import (
 BATCH_MAX: Final = 512
 HELD_MAX: Final = 100_000
 NO_ID: Final = -2  # no print may be handed on as it comes
-# A venue that repeats itself does so for a moment; one that numbers anew starts low.
-FAR: Final = 512
-_MANY: Final = 64
 
 _log = logging.getLogger(__name__)
 
@@ -228,7 +225,7 @@ class FeedDecoder:
             self._append(stream, tick)
         elif trade_id > next_id:
             self._open_gap(stream, tick, tick[4])
-        elif self._is_renumbered(stream, trade_id):
+        elif stream.is_renumbered(trade_id):
             self._renumber(stream, trade_id)
             self._append(stream, tick)
         else:
@@ -339,19 +336,6 @@ class FeedDecoder:
             stream.held.clear()
             assert stream.gap is not None, "prints are held because of a gap"
             stream.gap.before_id = -1
-
-    def _is_renumbered(self, stream: InstrumentStream, trade_id: int) -> bool:
-        """
-        Return whether the venue numbers anew, rather than repeats itself.
-
-        Only at the start of a session: far below the last id, or many low ids in a row.
-        """
-        next_id = stream.next_id
-        if next_id != stream.session_floor:
-            return False
-        at, count = stream.duplicate_run
-        stream.duplicate_run = next_id, (count if at == next_id else 0) + 1
-        return next_id - trade_id > FAR or stream.duplicate_run[1] > _MANY
 
     def _renumber(self, stream: InstrumentStream, trade_id: int) -> None:
         """Begin anew: the venue's ids do not go on from those before."""

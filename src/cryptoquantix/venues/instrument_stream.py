@@ -7,12 +7,16 @@ those that came after them.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.market import BestQuote
 from cryptoquantix.venues.dialect import WireTrade
 from cryptoquantix.venues.steps import StepReader
+
+# A venue that repeats itself does so for a moment; one that numbers anew starts low.
+FAR: Final = 512
+_MANY: Final = 64
 
 type TickTuple = tuple[int, int, int, bool, int]
 
@@ -140,6 +144,19 @@ class InstrumentStream:
         """Go on after a print that a feed before this one has handed on."""
         self.next_id = self.session_floor = trade_id + 1
         self.follows = trade_id
+
+    def is_renumbered(self, trade_id: int) -> bool:
+        """
+        Return whether the venue numbers anew, rather than repeats itself.
+
+        Only at the start of a session: far below the last id, or many low ids in a row.
+        """
+        next_id = self.next_id
+        if next_id != self.session_floor:
+            return False
+        at, count = self.duplicate_run
+        self.duplicate_run = next_id, (count if at == next_id else 0) + 1
+        return next_id - trade_id > FAR or self.duplicate_run[1] > _MANY
 
     def wanted(self) -> tuple[int, int] | None:
         """Return between which ids prints are missing next, None where none are."""
