@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any, Final, cast
+from dataclasses import replace
+from typing import Final, cast
 
-from cryptoquantix.control.status import DrillResult, RiskState, TripRecord
+from cryptoquantix.control.status import RiskState, TripRecord
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.risk import book as books
 from cryptoquantix.risk import formula
 from cryptoquantix.risk.calls import FAILED
+from cryptoquantix.risk.chronicle import Chronicle
 from cryptoquantix.risk.complaints import Complaints
 from cryptoquantix.risk.concerns import Concerns
 from cryptoquantix.risk.durable import DurableStore
@@ -33,7 +34,6 @@ from cryptoquantix.risk.rules import Limits, drawdown
 from cryptoquantix.risk.samples import SampleRow
 from cryptoquantix.risk.state import Latch, locked, tripped
 from cryptoquantix.risk.steps import Reached, nothing
-from cryptoquantix.risk.store import DRILL_KIND
 from cryptoquantix.risk.upkeep import Upkeep
 from cryptoquantix.risk.watch import Sight, Watch
 from cryptoquantix.risk.window import HighWaterMark
@@ -66,6 +66,10 @@ class Daemon:
         self.limits = limits
         self.clock = clock
         self.durable = durable
+        self.chronicle = Chronicle(durable, clock)
+        self.note = self.chronicle.note
+        self.record = self.chronicle.record
+        self.alarm = self.chronicle.alarm
         self.build = build
         self.reached = reached
         self.latch: Latch = durable.store.latch
@@ -94,8 +98,6 @@ class Daemon:
         self.missed_seconds = 0
         self.sequence_floor = 0
         self._steps_written = 0
-        self.alarms_undelivered = durable.store.alarms_undelivered()
-        self.drill: DrillResult | None = next(iter(durable.store.drills()), None)
         self.started_ns = clock.monotonic_ns()
         self.jobs = Jobs(clock, self.note)
         self.upkeep = Upkeep(self)
@@ -373,41 +375,6 @@ class Daemon:
         content = books.to_json(book, self.clock.monotonic_ns())
         readings = self.readings.take()
         self.durable.post(lambda: self.durable.store.add_sample(row, content, readings))
-
-    def note(self, text: str) -> None:
-        """Record one sentence in the audit log."""
-        self.record("note", {"text": text})
-
-    def record(self, kind: str, entry: dict[str, object]) -> None:
-        """Record one event in the audit log, without waiting for the disk."""
-        now_ns = self.clock.time_ns()
-        self.durable.post(lambda: self.durable.store.record(now_ns, kind, entry))
-
-    def alarm(self, severity: str, text: str) -> None:
-        """Queue one alarm; its delivery is another process's business."""
-        now_ns = self.clock.time_ns()
-        self.alarms_undelivered += 1
-        self.durable.keep(
-            lambda: self.durable.store.queue_alarm(now_ns, severity, text)
-        )
-
-    async def acknowledge(self, alarm_id: int) -> bool:
-        """Take one alarm as delivered; return whether there is such an alarm."""
-        now_ns = self.clock.time_ns()
-        is_known = await self.durable.write(
-            lambda: self.durable.store.acknowledge(alarm_id, now_ns)
-        )
-        count = self.durable.store.alarms_undelivered
-        self.alarms_undelivered = await self.durable.ask(count)
-        return is_known
-
-    async def add_drill(self, result: DrillResult) -> None:
-        """Append the result of a drill to the audit log."""
-        entry: dict[str, Any] = asdict(result)
-        await self.durable.write(
-            lambda: self.durable.store.record(result.time_ns, DRILL_KIND, entry)
-        )
-        self.drill = result
 
     async def check_keys(self) -> None:
         """Check every venue's key before the first second; see ``Upkeep``."""

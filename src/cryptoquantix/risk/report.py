@@ -52,7 +52,7 @@ def status(daemon: Daemon, *, alarms_undelivered: int) -> RiskStatus:
         missed_seconds=daemon.missed_seconds,
         venues=_venues(daemon),
         self_tests=daemon.upkeep.self_tests,
-        drill=daemon.drill,
+        drill=daemon.chronicle.drill,
         drill_age_ms=_drill_age_ms(daemon),
     )
 
@@ -92,9 +92,9 @@ def _worth(daemon: Daemon, name: str) -> str | None:
 
 
 def _drill_age_ms(daemon: Daemon) -> int | None:
-    if daemon.drill is None:
+    if daemon.chronicle.drill is None:
         return None
-    return (daemon.clock.time_ns() - daemon.drill.time_ns) // NS_PER_MS
+    return (daemon.clock.time_ns() - daemon.chronicle.drill.time_ns) // NS_PER_MS
 
 
 def _age_ms(daemon: Daemon, since_ns: int | None) -> int | None:

@@ -160,7 +160,7 @@ class RiskServer:
     async def _status(self, request: web.Request) -> web.Response:
         del request
         daemon = self._daemon
-        found = status(daemon, alarms_undelivered=daemon.alarms_undelivered)
+        found = status(daemon, alarms_undelivered=daemon.chronicle.alarms_undelivered)
         return web.Response(text=found.to_json(), content_type="application/json")
 
     async def _flat(self, request: web.Request) -> web.Response:
@@ -193,7 +193,7 @@ class RiskServer:
 
     async def _add_drill(self, request: web.Request) -> web.Response:
         result = drill_result(await request.text(), self._daemon.clock.time_ns())
-        await self._daemon.add_drill(result)
+        await self._daemon.chronicle.add_drill(result)
         return web.json_response({"ok": True})
 
     async def _alarms(self, request: web.Request) -> web.Response:
@@ -210,7 +210,9 @@ class RiskServer:
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         text = request.match_info["id"]
-        is_known = text.isdecimal() and await self._daemon.acknowledge(int(text))
+        is_known = text.isdecimal() and await self._daemon.chronicle.acknowledge(
+            int(text)
+        )
         if not is_known:
             return _error(404, f"there is no alarm {text}")
         return web.json_response({"ok": True})
