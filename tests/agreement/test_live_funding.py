@@ -108,7 +108,7 @@ async def test_live_targets_by_funding_equal_those_of_research(tmp_path):
                 await passed(services, heard, charged=1)
                 await services.kill("strategy")
                 await services.start("strategy")
-                await passed(services, heard, charged=2)
+                await passed(services, heard, charged=1)
                 simulator.admin("/tape", {"paused": True})
                 await asyncio.sleep(0.5)
         finally:

@@ -29,7 +29,7 @@ from processes import end, start_nats, start_simulator
 
 SPEED = 120.0  # a bar is half a second
 # More for a campaign by hand.
-KILLS = int(os.environ.get("CRYPTOQUANTIX_STRATEGY_KILLS", "4"))
+KILLS = int(os.environ.get("CRYPTOQUANTIX_STRATEGY_KILLS", "3"))
 FAULTS = ("half", "torn", "unplaced")
 TREND = {
     "gate_days": 1,

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -318,6 +319,34 @@ async def test_a_snapshot_torn_by_a_kill_costs_a_replay_and_changes_nothing(
         await run.then()
         assert run.bars_asked() > 3 * DAY_MINUTES
         assert len({target.warmup_from_ns for target in one.targets}) == 1
+
+
+async def test_a_snapshot_of_another_beginning_is_not_gone_on_from(
+    tmp_path, snapshots, caplog
+):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        store, identity = snapshots().store, one.runner._identity
+        kept = store.read(identity)
+        other_ns = kept.warmup_from_ns + MINUTE_NS
+        store.write(identity, replace(kept, warmup_from_ns=other_ns))
+        await run.then()
+        assert "snapshot refused" in caplog.text
+        assert run.bars_asked() > 3 * DAY_MINUTES
+        assert len({target.warmup_from_ns for target in one.targets}) == 1
+
+
+async def test_the_sequence_rises_where_the_bus_lost_its_targets(tmp_path, snapshots):
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        last = one.targets[-1]
+        await (await targets_bucket(one.client)).purge(one.runner.plan.key)
+        one.targets.clear()
+        await one.start(snapshots=snapshots())
+        assert one.runner.sequence == last.sequence > 100
+        assert one.runner._first_open_ns == last.warmup_from_ns
 
 
 async def test_the_past_of_another_venue_is_not_gone_on_from(tmp_path, snapshots):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from cryptoquantix.core.clock import SystemClock
-from cryptoquantix.core.errors import VenueError, VenueUnavailable
+from cryptoquantix.core.errors import GapError, VenueError, VenueUnavailable
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Tick
 from cryptoquantix.data.catalog import Catalog
@@ -201,3 +201,26 @@ async def test_what_was_asked_for_is_not_kept_for_ever():
         await asyncio.sleep(0.2)
         assert shared._kept is None
         assert await shared.fetch(span, START_NS) == first
+
+
+async def test_a_gap_after_flat_bars_that_the_venue_leaves_out_is_filled():
+    async with venue_with(400) as venue, MarketRest(venue.rest, SystemClock()) as rest:
+        history, whole = History(rest, None, BTC, 60), venue.bars("BTCUSDT")
+        left_out = [bar for bar in whole if not 100 <= whole.index(bar) < 140]
+        venue.bars = lambda symbol: left_out
+        from_ns = START_NS + 130 * MINUTE_NS
+        found = await history.fetch(Span(from_ns, START_NS + 150 * MINUTE_NS), 0)
+    assert [bar.open_time_ns for bar in found] == [
+        from_ns + i * MINUTE_NS for i in range(20)
+    ]
+    assert all(bar.close == whole[99].close for bar in found[:10])
+    assert [bar.volume for bar in found[:10]] == [0.0] * 10
+    assert found[10:] == whole[140:150]
+
+
+async def test_a_gap_that_neither_venue_nor_catalog_can_fill_is_told():
+    venue = venue_with(60, first=5_000)
+    async with venue, MarketRest(venue.rest, SystemClock()) as rest:
+        span = Span(START_NS, START_NS + 5_050 * MINUTE_NS)
+        with pytest.raises(GapError, match="not to be had"):
+            await History(rest, None, BTC, 60).fetch(span, 0)
