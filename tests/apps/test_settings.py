@@ -79,6 +79,7 @@ def test_secrets_do_not_show_when_settings_are_printed(write):
         ("[risk]", '[risk]\ncollateral_moves = "perhaps"', "risk.collateral_moves"),
         ("binance:BTCUSDT-PERP", "BTCUSDT", "instrument must be venue:NAME"),
         ('directory = "state"', "directory = ", "is not valid TOML"),
+        ("[risk]", "[risk]\nmore = 1", "there is no setting risk.more"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(write, old, new, says):
@@ -208,3 +209,10 @@ def test_what_docker_mounts_is_taken_as_it_is(write, monkeypatch):
     path.chmod(0o444)
     monkeypatch.setattr(secret_files, "CONTAINER_SECRETS", path.parent.resolve())
     assert load_settings(path).strategies
+
+
+def test_a_mistyped_secret_is_not_repeated(write):
+    text = GOOD.replace("[venues.binance]", '[venues.binance]\nsecrte = "hidden"')
+    with pytest.raises(SettingsError, match=r"venues\.binance\.secrte") as told:
+        load_settings(write(text))
+    assert "hidden" not in str(told.value)

@@ -446,6 +446,9 @@ def _first(error: ValidationError, file: Path) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if not where:
         return f"{file}: {first['msg']}"
+    if first["type"] == "extra_forbidden":
+        # Without its value: a secret's name may be what was mistyped.
+        return f"there is no setting {where} ({file} or environment)"
     found = "" if first["type"] == "missing" else f", was {first['input']!r}"
     if isinstance(first["input"], dict):
         found = ""
