@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from dataclasses import asdict
 
 import msgspec
 import pytest
 
-from cryptoquantix.apps.heard import Heard
+from cryptoquantix.apps.heard import Heard, hear
 from cryptoquantix.apps.mirror_progress import (
     MirrorProgress,
     read_progress,
@@ -28,6 +30,7 @@ from cryptoquantix.bus.messages import (
 )
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.supervisor.record import ServiceReport, SupervisorReport
+from paper_rig import free_port
 from statuses import WELL
 
 BUILD = "1+abc"
@@ -160,7 +163,23 @@ def test_what_is_down_has_its_row_and_says_so() -> None:
     # Where the bus itself is away, that is said, and once.
     away = read(Heard("the bus at nats://x does not answer: connection refused"))
     assert list(away.problems()) == [away.bus_problem]
-    assert away.feeds[0].problem == away.bus_problem
+    assert away.feeds[0].problem == "not heard: see the bus"
+
+
+async def test_a_bus_that_is_away_is_a_problem_told_at_once() -> None:
+    settings = Settings(nats={"url": f"nats://user:hidden@127.0.0.1:{free_port()}"})
+    found = await asyncio.wait_for(hear(settings), 2.0)
+    assert "does not answer: connection refused" in found.problem
+    assert "hidden" not in found.problem
+
+
+async def test_a_server_that_is_no_bus_is_given_up() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        found = await hear(Settings(nats={"url": f"nats://127.0.0.1:{port}"}))
+    assert "does not answer: no answer" in found.problem
 
 
 def test_a_silent_strategy_still_has_the_bar_that_execution_follows() -> None:

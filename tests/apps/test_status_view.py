@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from cryptoquantix.alarms.progress import Health, Progress, Unseen
 from cryptoquantix.apps.alarms_view import alarms_view
 from cryptoquantix.apps.status_view import Verdict, view
-from cryptoquantix.control.status import DrillResult, RiskStatus, SelfTest, VenueStatus
+from cryptoquantix.control.status import (
+    DrillResult,
+    RemainingPosition,
+    RiskStatus,
+    SelfTest,
+    VenueStatus,
+)
 from cryptoquantix.core.clock import NS_PER_SECOND
 from statuses import WELL, status
 
@@ -70,6 +76,14 @@ def test_a_field_of_a_newer_daemon_is_shown_in_its_own_words() -> None:
     text = page(Newer(**values, in_transit=(moving,)))
     assert "venue bybit, size 5 USDT" in line_with(text, "in transit")
     assert "in transit" not in page(Newer(**values))
+
+
+def test_positions_are_the_daemons_where_execution_tells_none() -> None:
+    held = (RemainingPosition("bybit", "ETHUSDT", "", "-2.500", "3000.10"),)
+    text = page(status(held_positions=held))
+    assert "as the daemon read them" in text
+    assert line_with(text, "ETHUSDT").split() == ["bybit", "ETHUSDT", "-2.5", "3,000.1"]
+    assert "Positions" not in page(status())
 
 
 def test_the_alarms_process_is_shown_where_it_has_run() -> None:

@@ -114,6 +114,21 @@ def test_a_second_one_in_the_same_directory_is_refused(tmp_path) -> None:
     assert f"already runs in {tmp_path / 'var'} (pid {holder.pid})" in run.stderr
 
 
+def test_a_paper_account_is_told_of_a_taken_port_before_it_waits(
+    tmp_path, taken
+) -> None:
+    config = write(tmp_path, rest=f"http://127.0.0.1:{taken}")
+    with config.open("a") as file:
+        file.write('[simulator]\nsource = "venue"\n')
+    started = time.monotonic()
+    run = up(config)
+    assert time.monotonic() - started < 20.0
+    assert run.returncode == 1
+    said = run.stderr.splitlines()[-1]
+    assert f"venues.binance.rest's port {taken} is taken by" in said
+    assert f"pid {os.getpid()}" in said
+
+
 def test_a_second_ctrl_c_ends_it_at_once_and_says_what_is_left(tmp_path) -> None:
     config = write(tmp_path)
     command = [sys.executable, "-m", "cryptoquantix", "up", "--config", str(config)]

@@ -179,6 +179,17 @@ def test_each_service_comes_back_alone_and_a_halt_is_not_forgotten(
         wait_for(lambda: not any(child.is_alive for child in children), 5.0)
         assert daemon.is_alive
 
+    # It knows its settings as they were: others are not silently taken to hold.
+    kept = deployment.config.read_text()
+    deployment.config.write_text(kept.replace("[risk]", "[risk]\nhard_multiple = 3", 1))
+    command = [*CQX, "up", "--config", str(deployment.config)]
+    run = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert run.returncode == 1
+    assert b"were changed since it began" in run.stderr
+    notes = deployment.cqx("status")["remarks"]
+    assert any("began with other settings" in one for one in notes)
+    deployment.config.write_text(kept)
+
     with deployment.up("second") as up:
         assert deployment.pids()["risk"] == daemon.pid
         assert daemon.is_alive

@@ -22,6 +22,7 @@ FULL = status(
     remaining_positions=(
         RemainingPosition("binance", "BTCUSDT", "BOTH", "0.5", "60000"),
     ),
+    held_positions=(RemainingPosition("bybit", "ETHUSDT", "", "-2", "3000"),),
     remaining_orders=(
         RemainingOrder(
             *("binance", "ETHUSDT", "1", "cqx-1", "algo", "sell", "3"),
@@ -33,7 +34,7 @@ FULL = status(
     drill=DrillResult("flash-crash", passed=True, time_ns=5),
 )
 NESTED = (
-    *("trip", "remaining_positions", "remaining_orders"),
+    *("trip", "remaining_positions", "remaining_orders", "held_positions"),
     *("venues", "self_tests", "drill"),
 )
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -90,7 +91,8 @@ async def hear(settings: Settings, seconds: float = HEAR_SECONDS) -> Heard:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     client = Client()
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS + 1):
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await _reach(settings.nats.url)
             await client.connect(
                 settings.nats.url,
                 name="cqx status",
@@ -101,16 +103,14 @@ async def hear(settings: Settings, seconds: float = HEAR_SECONDS) -> Heard:
     except (OSError, TimeoutError, ValueError, nats.errors.Error) as error:
         why = _why(error)
         heard.problem = f"the bus at {_shown(settings.nats.url)} does not answer: {why}"
-        with contextlib.suppress(OSError, nats.errors.Error):
-            await client.close()
+        await _close(client)
         return heard
     try:
         await _listen(client, settings, heard, seconds)
     except (OSError, nats.errors.Error) as error:
         heard.problem = f"the bus ended while it was heard: {_why(error)}"
     finally:
-        with contextlib.suppress(OSError, nats.errors.Error):
-            await client.close()
+        await _close(client)
     return heard
 
 
@@ -132,6 +132,19 @@ async def _listen(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await is_all.wait()
+
+
+async def _reach(url: str) -> None:
+    """Connect and hang up: the client itself would try again and not say why."""
+    parts = urlsplit(url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222)
+    writer.close()
+
+
+async def _close(client: Client) -> None:
+    # One that never connected asserts that it was.
+    with contextlib.suppress(OSError, AssertionError, nats.errors.Error):
+        await client.close()
 
 
 async def _ignore(error: Exception) -> None:

@@ -8,6 +8,7 @@ run for a halt.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,9 @@ from cryptoquantix.apps.acknowledge import FOLDER as ALARMS
 from cryptoquantix.apps.alarms_view import alarms_view
 from cryptoquantix.apps.drill_record import with_kept_drill
 from cryptoquantix.apps.heard import Heard, hear
-from cryptoquantix.apps.loopback import refuse_live
+from cryptoquantix.apps.loopback import is_loopback, refuse_live
 from cryptoquantix.apps.mirror_progress import read_progress as read_mirror
+from cryptoquantix.apps.risk_digest import risk_digest
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.apps.status_reading import trading
 from cryptoquantix.apps.status_view import WIDTH, Verdict, view
@@ -30,7 +32,7 @@ from cryptoquantix.core.errors import CryptoquantixError, DaemonError, SettingsE
 from cryptoquantix.journal.reader import JournalReader
 from cryptoquantix.risk_client.operator import OperatorClient
 from cryptoquantix.risk_client.verdict import problems, remarks
-from cryptoquantix.supervisor.record import read_record
+from cryptoquantix.supervisor.record import SupervisorReport, read_record
 from cryptoquantix.supervisor.service import Condition
 
 MEANING: Final = {
@@ -52,6 +54,12 @@ MEANING: Final = {
 }
 
 
+_OTHER_SETTINGS: Final = (
+    "the daemon began with other settings ([risk], or its addresses and keys in "
+    "[venues]) than there are now: they hold from its next start"
+)
+
+
 def status(
     config: Path | None, *, is_color: bool = False, width: int = WIDTH
 ) -> tuple[dict[str, Any], str, bool]:
@@ -70,6 +78,9 @@ def status(
     else:
         found = with_kept_drill(answer, settings, now_ns)
         wrong, notes = problems(found, build_stamp()), remarks(found)
+        is_here = is_loopback(settings.risk.url)
+        if is_here and found.settings and found.settings != risk_digest(settings):
+            notes.append(_OTHER_SETTINGS)
     traded = trading(
         settings,
         heard,
@@ -79,13 +90,7 @@ def status(
         now_ns=now_ns,
     )
     report = read_record(settings.directory / "up" / "services.json")
-    if report is not None:
-        notes += [
-            f"{service.name} is not ready: {service.note or 'see ' + service.log}"
-            for service in report.services
-            if not (service.is_alive and service.condition == Condition.READY)
-        ]
-    notes += traded.problems()
+    notes += [*_not_ready(report), *traded.problems()]
     alarms = alarms_view(read_progress(settings.directory / ALARMS), now_ns)
     notes += alarms.remarks
     value: dict[str, Any] = {
@@ -108,6 +113,17 @@ def status(
         width=width,
     )
     return value, page, not wrong
+
+
+def _not_ready(report: SupervisorReport | None) -> Iterator[str]:
+    if report is None:
+        return
+    if not report.is_alive:
+        yield "`cqx up` does not run here: nothing trades, records or tells"
+        return
+    for service in report.services:
+        if not (service.is_alive and service.condition == Condition.READY):
+            yield f"{service.name} is not ready: {service.note or 'see ' + service.log}"
 
 
 def order(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptoquantix.apps.loopback import is_loopback, live_addresses
+from cryptoquantix.apps.risk_digest import risk_digest
 from cryptoquantix.apps.risk_limits import limits_of
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, load_settings
@@ -94,6 +95,7 @@ async def _serve(
             clock=clock,
             build=build_stamp(),
             reached=reached,
+            settings=risk_digest(settings),
         )
         await daemon.check_keys()
         server = RiskServer(daemon, token=token)

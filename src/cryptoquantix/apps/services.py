@@ -128,6 +128,14 @@ def simulator_spec(settings: Settings, config: Path | None) -> ServiceSpec | Non
     )
 
 
+def simulator_ports(settings: Settings) -> dict[str, int]:
+    """Return, by setting, the ports on which a paper account's venues listen."""
+    return {
+        f"venues.{name}.rest": _address(venue.rest, f"venues.{name}.rest")[1]
+        for name, venue in settings.venues.items()
+    }
+
+
 def child_specs(
     settings: Settings, config: Path | None, token: str
 ) -> list[ServiceSpec]:

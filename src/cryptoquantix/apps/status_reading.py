@@ -65,7 +65,8 @@ def trading(
     seconds = {
         (one.name, one.instrument): one.bar_seconds for one in settings.strategies
     }
-    moment = _Moment(heard, heard.problem or SILENT, build, now_ns)
+    silent = "not heard: see the bus" if heard.problem else SILENT
+    moment = _Moment(heard, silent, build, now_ns)
     return Trading(
         bus_problem=heard.problem,
         feeds=tuple(_feed(venue, moment) for venue in sorted(venues)),

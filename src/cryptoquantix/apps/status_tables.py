@@ -40,6 +40,7 @@ def plain_table(title: str, *columns: str) -> Table:
         title_style="bold",
         header_style="dim",
         box=None,
+        min_width=len(title),
         pad_edge=False,
     )
 
@@ -73,7 +74,7 @@ def services(
     for service in report.services if report is not None else ():
         words = said.pop(service.name, Text(""))
         if not (service.is_alive and service.condition == Condition.READY):
-            words = Text(service.note, style=RED)
+            words = Text(service.note, style=RED) if service.note else words
         table.add_row(*_service(service, now_ns), words)
     for name, words in said.items():
         table.add_row(name, "", "", "", words)

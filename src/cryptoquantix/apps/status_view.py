@@ -18,6 +18,7 @@ from cryptoquantix.apps.status_tables import (
     RED,
     YELLOW,
     age,
+    amount,
     plain_table,
     positions,
     services,
@@ -35,7 +36,8 @@ _SHOWN: Final = {
     *("last_complete_reading_age_ms", "loop_age_ms", "remaining_orders"),
     *("remaining_positions", "is_flat", "not_flat", "alarms_undelivered", "build"),
     *("is_store_corrupt", "unexplained", "late_ms_max", "missed_seconds", "venues"),
-    *("self_tests", "drill", "drill_age_ms"),
+    *("self_tests", "drill", "drill_age_ms", "settings"),
+    "held_positions",
 }
 
 
@@ -75,10 +77,8 @@ def view(
         for table in _of_the_daemon(status, verdict.alarms, trading):
             console.print(table)
     console.print(services(report, trading, now_ns))
-    if trading is not None and trading.strategies:
-        console.print(strategies(trading.strategies))
-    if trading is not None and trading.positions:
-        console.print(positions(trading.positions))
+    for table in _of_the_book(status, trading):
+        console.print(table)
     for sentence in verdict.problems:
         console.print(f"PROBLEM  {sentence}", markup=False, style=RED)
     for sentence in verdict.remarks:
@@ -86,6 +86,15 @@ def view(
     if not verdict.problems:
         console.print("The guard is well.")
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
+
+
+def _of_the_book(status: RiskStatus | None, trading: Trading | None) -> Iterator[Table]:
+    if trading is not None and trading.strategies:
+        yield strategies(trading.strategies)
+    if trading is not None and trading.positions:
+        yield positions(trading.positions)
+    elif status is not None and status.held_positions:
+        yield _held(status)
 
 
 def _of_the_daemon(
@@ -232,6 +241,15 @@ def _trip_rows(trip: TripRecord) -> Iterator[tuple[str, str]]:
         yield "decided on", numbers
     yield "all sent", _after(trip.sent_time_ns, trip.decided_time_ns)
     yield "verified flat", _after(trip.flat_time_ns, trip.decided_time_ns)
+
+
+def _held(status: RiskStatus) -> Table:
+    """Return the daemon's own reading, for where execution tells nothing."""
+    names = ("venue", "symbol", "size", "mark")
+    table = plain_table("Positions, as the daemon read them", *names)
+    for one in status.held_positions:
+        table.add_row(one.venue, one.symbol, amount(one.size), amount(one.mark_price))
+    return table
 
 
 def _remaining(status: RiskStatus) -> Table:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.loopback import is_loopback, refuse_live
+from cryptoquantix.apps.risk_digest import risk_digest
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.services import (
     NATS,
@@ -26,6 +27,7 @@ from cryptoquantix.apps.services import (
     nats_spec,
     risk_port,
     risk_spec,
+    simulator_ports,
     simulator_spec,
     stop_stages,
 )
@@ -184,6 +186,8 @@ class Up:
         spec = simulator_spec(self._settings, self._config)
         if spec is None:
             return
+        for setting, port in simulator_ports(self._settings).items():
+            await _wait_free(port, setting)
         simulator = self._child(supervisor, spec)
         supervisor.start(simulator)
         await supervisor.wait_ready(simulator, _SIMULATOR_SECONDS)
@@ -195,7 +199,8 @@ class Up:
         port = risk_port(self._settings)
         if is_listening(port):
             who = describe(await asyncio.to_thread(listener, port))
-            await _check_daemon(client, f"risk.listen's port {port} is taken by {who}")
+            what = f"risk.listen's port {port} is taken by {who}"
+            await _check_daemon(client, what, risk_digest(self._settings))
         spec = risk_spec(self._settings, self._config, self._token, client.is_healthy)
         self._risk = Detached(
             spec, port=port, clock=self._clock, on_change=supervisor.changed
@@ -253,8 +258,8 @@ def _token(settings: Settings) -> str:
     return token
 
 
-async def _check_daemon(client: OperatorClient, what: str) -> None:
-    """Let a daemon pass that is ours and runs our code."""
+async def _check_daemon(client: OperatorClient, what: str, settings: str = "") -> None:
+    """Let a daemon pass that is ours, runs our code and knows these settings."""
     try:
         status = await client.status()
     except DaemonError as error:
@@ -264,6 +269,13 @@ async def _check_daemon(client: OperatorClient, what: str) -> None:
         msg = (
             f"{what}, a risk daemon of build {status.build}, but this is "
             f"{build_stamp()}: end it when the book is flat (SIGTERM), then start again"
+        )
+        raise SettingsError(msg)
+    if settings and status.settings != settings:
+        msg = (
+            f"{what}, the risk daemon of this deployment, but [risk] or its addresses "
+            f"and keys in [venues] were changed since it began: end it (SIGTERM; what "
+            f"it guards by is kept), then start again, or take the change back"
         )
         raise SettingsError(msg)
 

@@ -153,7 +153,8 @@ class RiskStatus:
     value of the last 24 h times today's units, ``drawdown`` a positive fraction;
     ``formula`` says how they hang together, with the numbers in it. ``not_flat`` is
     empty when the account is verified flat or no halt is on. ``drill`` is the newest
-    result of any drill, ``self_tests`` what the start found.
+    result of any drill, ``self_tests`` what the start found. ``settings`` is a digest
+    of those it began with, ``held_positions`` what the newest readings hold.
     """
 
     state: RiskState
@@ -184,6 +185,8 @@ class RiskStatus:
     self_tests: tuple[SelfTest, ...] = field(default=())
     drill: DrillResult | None = None
     drill_age_ms: int | None = None
+    settings: str = ""
+    held_positions: tuple[RemainingPosition, ...] = field(default=())
 
     def to_json(self) -> str:
         """Return the message on the wire."""
@@ -235,6 +238,7 @@ def _known(kind: type, value: object) -> dict[str, Any]:
 _LISTS: dict[str, type] = {
     "remaining_orders": RemainingOrder,
     "remaining_positions": RemainingPosition,
+    "held_positions": RemainingPosition,
     "venues": VenueStatus,
     "self_tests": SelfTest,
 }

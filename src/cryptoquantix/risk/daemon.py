@@ -62,6 +62,7 @@ class Daemon:
         clock: Clock,
         build: str,
         reached: Reached = nothing,
+        settings: str = "",
     ) -> None:
         self.limits = limits
         self.clock = clock
@@ -71,6 +72,7 @@ class Daemon:
         self.record = self.chronicle.record
         self.alarm = self.chronicle.alarm
         self.build = build
+        self.settings = settings
         self.reached = reached
         self.latch: Latch = durable.store.latch
         self.readings = Readings(clock)

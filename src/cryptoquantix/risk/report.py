@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from cryptoquantix.control.status import RiskState, RiskStatus, VenueStatus
+from cryptoquantix.control.status import (
+    RemainingPosition,
+    RiskState,
+    RiskStatus,
+    VenueStatus,
+)
 from cryptoquantix.core.clock import NS_PER_MS
 from cryptoquantix.risk import formula
 from cryptoquantix.risk.commands import granting
@@ -54,6 +59,23 @@ def status(daemon: Daemon, *, alarms_undelivered: int) -> RiskStatus:
         self_tests=daemon.upkeep.self_tests,
         drill=daemon.chronicle.drill,
         drill_age_ms=_drill_age_ms(daemon),
+        settings=daemon.settings,
+        held_positions=_held(daemon),
+    )
+
+
+def _held(daemon: Daemon) -> tuple[RemainingPosition, ...]:
+    return tuple(
+        RemainingPosition(
+            venue=name,
+            symbol=held.symbol,
+            leg=held.leg,
+            size=f"{held.size:f}",
+            mark_price=f"{held.mark_price:f}",
+        )
+        for name, reading in daemon.watch.book.last.items()
+        for held in reading.positions
+        if held.size
     )
 
 
