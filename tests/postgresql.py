@@ -31,6 +31,12 @@ def _program(name: str) -> str:
     return found
 
 
+def is_installed() -> bool:
+    """Whether there is a server to start: what can do without it asks before."""
+    path = os.pathsep.join((*_PLACES, os.environ["PATH"]))
+    return shutil.which("initdb", path=path) is not None
+
+
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from cryptoquantix.journal.reader import JournalReader
 from cryptoquantix.supervisor.process import identify
 from cryptoquantix.supervisor.record import read_record
 from paper_rig import free_port
+from postgresql import is_installed, start_postgresql
 from processes import SimulatorProcess, end, start_simulator, wait_for
 
 TESTS = Path(__file__).parents[1]
@@ -42,7 +43,9 @@ TICK = Decimal("0.1")
 class Account:
     """One settings file and the commands a user gives with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mirror: str) -> None:
+        self.mirror = mirror
+        self.names = (*SERVICES[:-1], *(["mirror"] if mirror else []), SERVICES[-1])
         self.config = folder / "cryptoquantix.toml"
         self.directory = folder / "var"
 
@@ -61,10 +64,12 @@ class Account:
 
     def fills(self) -> list:
         try:
-            journal = JournalReader(self.directory / "journal" / "journal.sqlite")
+            return self.journal().fills()
         except SettingsError:
             return []
-        return journal.fills()
+
+    def journal(self) -> JournalReader:
+        return JournalReader(self.directory / "journal" / "journal.sqlite")
 
     def services(self) -> dict:
         found = read_record(self.directory / "up" / "services.json")
@@ -110,6 +115,10 @@ def init(account: Account, real: SimulatorProcess) -> None:
     head = head.replace('"trend_breakout"', '"apps.steady"')
     tail = rest.partition("[feeds]")[2]
     text = f"{head}[strategies.params]\nwanted = 0.05\n\n[feeds]{tail}"
+    if account.mirror:
+        unset = '# mirror = "postgresql://user:password@host:5432/database"'
+        assert unset in text
+        text = text.replace(unset, f'mirror = "{account.mirror}"')
     source = f'rest = "{real.rest}"\nws = "{real.ws}"\n'
     account.config.write_text(f"{text}\n[simulator.venues.binance]\n{source}")
 
@@ -131,8 +140,11 @@ def prices(fills: list) -> set[Decimal]:
 def test_a_paper_account_from_init_to_a_clean_stop(tmp_path):
     # A spread of its own: nothing but the mirror could quote it.
     options = ("--instruments", "BTCUSDT", "--fixed-spread", "3")
-    with start_simulator(tmp_path, *options) as real:
-        account = Account(tmp_path / "paper")
+    with ExitStack() as stack:
+        # The journal's copy too, where there is a server for it.
+        server = stack.enter_context(start_postgresql()) if is_installed() else None
+        real = stack.enter_context(start_simulator(tmp_path, *options))
+        account = Account(tmp_path / "paper", server.url if server else "")
         init(account, real)
         with account.up() as up:
             _trades_at_the_stand_ins_prices(account, real)
@@ -140,6 +152,10 @@ def test_a_paper_account_from_init_to_a_clean_stop(tmp_path):
             account.cqx("flatten", *WHO)
             wait_for(lambda: account.status()["state"] == "LOCKED", 15.0, 0.2)
             _stops_clean(account, up)
+        if server is not None:
+            # It ended after execution, and so with all that was written.
+            reached = server.query("SELECT sequence FROM mirror_state")
+            assert reached == [(account.journal().last_change(),)]
 
 
 def _trades_at_the_stand_ins_prices(account: Account, real: SimulatorProcess) -> None:
@@ -159,7 +175,7 @@ def _trades_at_the_stand_ins_prices(account: Account, real: SimulatorProcess) ->
 
 
 def _is_shown(account: Account, folder: Path) -> None:
-    wait_for(lambda: account.is_ready(*SERVICES), 20.0, 0.1)
+    wait_for(lambda: account.is_ready(*account.names), 20.0, 0.1)
 
     def followed() -> dict | None:
         value = account.status()
@@ -170,7 +186,9 @@ def _is_shown(account: Account, folder: Path) -> None:
     value = wait_for(followed, 10.0, 0.2)
     (fill,) = account.fills()
     assert (value["ok"], value["state"]) == (True, "ARMED"), value["problems"]
-    assert [one["name"] for one in value["supervisor"]["services"]] == list(SERVICES)
+    assert [one["name"] for one in value["supervisor"]["services"]] == list(
+        account.names
+    )
     (feed,), (reading,) = value["feeds"], value["execution"]["readings"]
     assert (feed["problem"], feed["instruments"]) == ("", 1)
     assert abs(feed["clock_offset_ms"]) < 1000
@@ -178,11 +196,17 @@ def _is_shown(account: Account, folder: Path) -> None:
     assert value["execution"]["permit"]["mode"] == "trade"
     assert 0 <= value["execution"]["permit"]["expires_ms"] <= 5_000
     assert value["recorder"]["ticks"] > 0
-    assert value["mirror"] is None
+    if account.mirror:
+        assert value["mirror"]["problem"] == ""
+        assert value["mirror"]["backlog_rows"] < 100
+    else:
+        assert value["mirror"] is None
     (held,) = value["positions"]
     assert held["instrument"] == INSTRUMENT
     assert Decimal(held["size"]) == fill.size_lots * Decimal("0.001")
     assert Decimal(held["entry_price"]) == Decimal(fill.price)
+    (guarded,) = value["held_positions"]
+    assert Decimal(guarded["size"]) == Decimal(held["size"])
     for words in (held["size"], "expires in", "followed", INSTRUMENT):
         assert words in account.cqx("status")
     # The journal, each way it can be printed.
