@@ -37,7 +37,10 @@ async def collect_for_ever() -> None:
             await asyncio.sleep(YOUNG_SECONDS)
             step += 1
             if step == _SETTLED_STEPS:
-                keep_what_is_there()
+                # Without a look at all that is old, which would take a tenth of a
+                # second of a service that has begun to trade.
+                gc.collect(1)
+                gc.freeze()
             elif step % OLD_EVERY == 0:
                 gc.collect()
             else:
