@@ -20,6 +20,7 @@ from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
     AskQuote,
     CancelOrder,
+    CrossLots,
     EngineSettings,
     Notice,
     Now,
@@ -633,3 +634,75 @@ def test_a_refused_reduction_is_tried_again_within_seconds(tmp_path):
         effects = world.read()
     assert len(waits) == 8
     assert max(waits) <= 4
+
+
+RIVALS = (Subscription("bull", BTC, 60), Subscription("bear", BTC, 60))
+
+
+def crosses(effects):
+    return [
+        {r.strategy: r.lots for r in e.records}
+        for e in effects
+        if isinstance(e, CrossLots)
+    ]
+
+
+@pytest.fixture
+def rivals(tmp_path):
+    world = World(tmp_path / "journal.sqlite", RIVALS)
+    world.read()
+    yield world
+    world.journal.close()
+
+
+def test_opposite_targets_send_nothing_and_are_booked_to_both(rivals):
+    assert crosses(rivals.target(0.5, strategy="bull")) == []
+    effects = rivals.target(-0.5, strategy="bear")
+    assert orders(effects) == []
+    assert crosses(effects) == [{"bull": 5_000, "bear": -5_000}]
+    (cross,) = [e for e in effects if isinstance(e, CrossLots)]
+    assert {r.price for r in cross.records} == {"1000"}
+    rivals.seconds += 5
+    assert crosses(rivals.read()) == []
+
+
+def test_who_leaves_first_is_closed_by_an_order_of_its_own(rivals):
+    rivals.target(0.5, strategy="bull")
+    rivals.target(-0.5, strategy="bear")
+    rivals.seconds += 60
+    rivals.read()
+    (sent,) = [
+        e for e in rivals.target(0.0, strategy="bull") if isinstance(e, SendOrder)
+    ]
+    assert (sent.record.side, sent.record.size_lots) == (Side.SELL, 5_000)
+    assert sent.record.shares == '{"bull":-5000}'
+    rivals.finish(sent)
+    rivals.seconds += 3
+    assert crosses(rivals.read()) == []
+
+
+def test_what_was_crossed_is_known_after_a_restart(rivals):
+    rivals.target(0.5, strategy="bull")
+    for effect in rivals.target(-0.5, strategy="bear"):
+        if isinstance(effect, CrossLots):
+            assert len(rivals.journal.record_crosses(effect.records)) == 2
+            assert rivals.journal.record_crosses(effect.records) == []
+    settings = replace(SETTINGS, subscriptions=RIVALS)
+    rivals.engine = Engine(settings, {BTC: instrument(BTC)}, rivals.journal)
+    rivals.engine.is_reconciled = True
+    rivals.read()
+    rivals.target(0.5, strategy="bull")
+    effects = rivals.target(-0.5, strategy="bear")
+    assert crosses(effects) == []
+    assert orders(effects) == []
+
+
+def test_nothing_is_crossed_without_a_mark_or_beside_an_order(rivals):
+    rivals.seconds += 60  # the mark is old
+    rivals.target(0.5, strategy="bull")
+    assert crosses(rivals.target(-0.2, strategy="bear")) == []
+    effects = rivals.read()
+    (sent,) = [e for e in effects if isinstance(e, SendOrder)]
+    assert crosses(effects) == []  # the order shares itself out
+    rivals.finish(sent)
+    assert rivals.engine._books[BTC].attributed_lots == {"bull": 5_000, "bear": -2_000}

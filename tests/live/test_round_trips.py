@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptoquantix.core.order import Side
-from cryptoquantix.journal.records import FillRecord, FlowRecord
+from cryptoquantix.journal.records import CrossRecord, FillRecord, FlowRecord
 from cryptoquantix.live.round_trips import fold
 from cryptoquantix.orders.attribution import encode_shares
 from journal.test_store import record
@@ -144,3 +144,49 @@ def test_the_strategies_money_sums_up_to_the_accounts(steps):
     assert sum(book.lots for book in books._books.values()) == held
     fees = sum(trade.fees for trade in books.trades)
     assert abs(fees - Decimal("0.01") * len(steps)) < Decimal("1e-12")
+
+
+def cross(time, strategy, lots, price, instrument=LINEAR):
+    is_inverse = instrument == INVERSE
+    coin = "BTC" if is_inverse else "USDT"
+    size = "10" if is_inverse else "0.001"
+    time_ns = time * 1_000
+    return CrossRecord(
+        instrument, strategy, lots, size, str(price), coin, is_inverse, time_ns
+    )
+
+
+def test_what_strategies_take_over_from_each_other_earns_one_what_the_other_loses():
+    """Long and short cross at 100; at 110 one leaves, and the account takes it over."""
+    orders = {"x": order("x", Side.SELL, 5000, {"long": -5000})}
+    fills = [fill(3, "x", Side.SELL, 5000, 110, "0.55")]
+    crosses = [cross(1, "long", 5000, 100), cross(1, "short", -5000, 100)]
+    books = fold(orders, fills, [], crosses)
+    long, short = books.trades
+    assert (long.strategy, long.side, long.entry_price) == ("long", "long", 100)
+    assert (long.pnl, long.fees, long.closed_ns) == (50, Decimal("0.55"), 3_000)
+    assert (short.side, short.entry_price, short.closed_ns) == ("short", 100, None)
+    # The account opened at 110 what its strategies had crossed at 100.
+    assert books.earned[-1].net == Decimal("-0.55")
+    buy = {"y": order("y", Side.BUY, 5000, {"short": 5000})}
+    fills += [fill(4, "y", Side.BUY, 5000, 120)]
+    books = fold(orders | buy, fills, [], crosses)
+    assert (
+        sum(t.pnl for t in books.trades)
+        == sum(e.pnl for e in books.earned[-1:])
+        == Decimal(-50)
+    )
+
+
+def test_an_account_earns_nothing_by_what_its_strategies_cross():
+    for instrument in (LINEAR, INVERSE):
+        crosses = [
+            cross(time, name, sign * lots, price, instrument)
+            for time, lots, price in ((1, 40, 50_000), (2, -40, 60_000))
+            for name, sign in (("a", 1), ("b", -1))
+        ]
+        books = fold({}, [], [], crosses)
+        one, other = books.trades
+        assert one.pnl == -other.pnl != 0
+        assert one.closed_ns == other.closed_ns == 2_000
+        assert books.earned == []

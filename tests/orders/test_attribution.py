@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from cryptoquantix.orders.attribution import (
     NOBODY,
     attributed,
+    crossed,
     decode_shares,
     encode_shares,
     shares_of,
@@ -39,3 +40,15 @@ def test_an_order_for_all_that_is_missing_gives_each_its_own(missing, lots):
 def test_a_correction_that_no_strategy_asked_for_is_nobodys():
     assert shares_of({"a": 3}, -3) == {NOBODY: -3}
     assert decode_shares("", "trend", 5) == {"trend": 5}
+
+
+@given(MISSING)
+def test_strategies_cross_all_that_they_want_of_each_other_and_no_more(missing):
+    found = crossed(missing)
+    assert sum(found.values()) == 0
+    left = {name: lots - found.get(name, 0) for name, lots in missing.items()}
+    for name, lots in found.items():
+        assert 0 < lots <= missing[name] or missing[name] <= lots < 0
+    assert not (any(n > 0 for n in left.values()) and any(n < 0 for n in left.values()))
+    assert sum(left.values()) == sum(missing.values())
+    assert crossed(left) == {}

@@ -152,7 +152,7 @@ def _reader(config: Path | None) -> JournalReader:
 
 
 def _books(reader: JournalReader) -> Books:
-    return fold(reader.records(), reader.fills(), reader.flows())
+    return fold(reader.records(), reader.fills(), reader.flows(), reader.crosses())
 
 
 def _time(time_ns: int | None) -> str:

@@ -15,7 +15,12 @@ from typing import Any
 import msgspec
 
 from cryptoquantix.core.errors import SettingsError, StateCorrupt
-from cryptoquantix.journal.records import FillRecord, FlowRecord, OrderRecord
+from cryptoquantix.journal.records import (
+    CrossRecord,
+    FillRecord,
+    FlowRecord,
+    OrderRecord,
+)
 from cryptoquantix.journal.schema import SCHEMA_VERSION
 
 
@@ -71,6 +76,13 @@ class JournalReader:
         """Return all funding, in the order it was journalled."""
         rows = self.rows("SELECT * FROM flows ORDER BY sequence")
         return [_struct(row, FlowRecord) for row in rows]
+
+    def crosses(self) -> list[CrossRecord]:
+        """Return what strategies took over from each other, oldest first."""
+        found = self.rows("SELECT * FROM crosses ORDER BY sequence")
+        for row in found:
+            row["is_inverse"] = bool(row["is_inverse"])
+        return [_struct(row, CrossRecord) for row in found]
 
     def changes(self, after: int, most: int) -> list[tuple[int, str, str]]:
         """Return the rows as written after a sequence number, at most ``most``."""

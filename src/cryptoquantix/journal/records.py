@@ -155,6 +155,24 @@ class FlowRecord(msgspec.Struct, frozen=True):
     recorded_ns: int
 
 
+class CrossRecord(msgspec.Struct, frozen=True):
+    """
+    What a strategy took over from others of the same account, without an order.
+
+    ``lots`` is signed, and those of one moment and instrument sum up to zero; kept
+    once by (instrument, strategy, time). ``price`` is the mark.
+    """
+
+    instrument: str
+    strategy: str
+    lots: int
+    lot_size: str
+    price: str
+    settlement: str
+    is_inverse: bool
+    time_ns: int
+
+
 class Baseline(msgspec.Struct, frozen=True):
     """
     What an instrument held when this journal first met it.

@@ -26,6 +26,7 @@ from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.group import OrderGroup
 from cryptoquantix.journal.records import (
     Baseline,
+    CrossRecord,
     FillRecord,
     FlowRecord,
     OrderNote,
@@ -42,7 +43,7 @@ from cryptoquantix.journal.rows import (
     standing,
 )
 from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
-from cryptoquantix.journal.tables import baselines, fills, flows, reports
+from cryptoquantix.journal.tables import baselines, crosses, fills, flows, reports
 
 
 class Journal:
@@ -140,6 +141,10 @@ class Journal:
         """Write the funding that is not there yet; return that, in its order."""
         return self._record_new(flows, records, "fundings")
 
+    def record_crosses(self, records: Sequence[CrossRecord]) -> list[CrossRecord]:
+        """Write what strategies took over from each other, all or nothing, once."""
+        return self._record_new(crosses, records, "crosses")
+
     def record_baseline(self, baseline: Baseline) -> None:
         """Write what an instrument held when the journal first met it, once."""
         with self._writing(f"baseline of {baseline.instrument}") as connection:
@@ -233,6 +238,12 @@ class Journal:
         query = _select(flows, FlowRecord).order_by(flows.c.sequence)
         for row in self._rows(query):
             yield _struct(row, FlowRecord)
+
+    def iter_crosses(self) -> Iterator[CrossRecord]:
+        """Yield what strategies took over from each other, oldest first."""
+        query = _select(crosses, CrossRecord).order_by(crosses.c.sequence)
+        for row in self._rows(query):
+            yield _struct(row, CrossRecord)
 
     def last_trade_id(self, instrument: InstrumentId) -> str:
         """Return the id of the newest journalled fill, or an empty string."""

@@ -123,7 +123,21 @@ reports: Final = sa.Table(
     _text("subject"),
     _text("text"),
 )
-MIRRORED: Final = (orders, order_events, fills, flows, baselines, reports)
+crosses: Final = sa.Table(
+    "crosses",
+    META,
+    _sequence(),
+    _text("instrument"),
+    _text("strategy"),
+    _int("lots"),
+    _text("lot_size"),
+    _text("price"),
+    _text("settlement"),
+    sa.Column("is_inverse", sa.Boolean, nullable=False),
+    _int("time_ns"),
+    sa.UniqueConstraint("instrument", "strategy", "time_ns"),
+)
+MIRRORED: Final = (orders, order_events, fills, flows, baselines, reports, crosses)
 
 # In SQLite alone: every row as it was written, in order, for the mirror to repeat.
 changes: Final = sa.Table(

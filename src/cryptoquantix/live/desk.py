@@ -27,6 +27,7 @@ from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.errands import Errands
 from cryptoquantix.live.events import (
     CancelOrder,
+    CrossLots,
     EngineSettings,
     Followed,
     Held,
@@ -81,6 +82,7 @@ class Desk:
             clock=clock,
             now=self._now,
             report=self._report,
+            cross=self._cross,
             settled=self._settled,
             hint=self.hint,
         )
@@ -302,6 +304,12 @@ class Desk:
         report = Report(time_ns, notice.kind, notice.subject, notice.text)
         try:
             self._journal.record_report(report)
+        except JournalError as error:
+            self._errands.fail(error)
+
+    def _cross(self, effect: CrossLots) -> None:
+        try:
+            self._journal.record_crosses(effect.records)
         except JournalError as error:
             self._errands.fail(error)
 

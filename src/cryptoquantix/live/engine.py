@@ -92,6 +92,10 @@ class Engine:
             book = self._books.get(InstrumentId.parse(standing.record.instrument))
             if book is not None and standing.state.is_terminal:
                 book.attribute(standing)
+        for cross in journal.iter_crosses():
+            book = self._books.get(InstrumentId.parse(cross.instrument))
+            if book is not None:
+                book.take_over(cross.strategy, cross.lots)
 
     # -- events -----------------------------------------------------------------
 
@@ -175,6 +179,8 @@ class Engine:
             effects += self._carry_out(book, situation, intent, now)
         if not intents and not situation.unfinished:
             book.rest()
+            if len(book.subscriptions) > 1:
+                effects += book.cross(now)
         return effects
 
     # -- queries ----------------------------------------------------------------

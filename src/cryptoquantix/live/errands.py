@@ -20,6 +20,7 @@ from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
     AskQuote,
     CancelOrder,
+    CrossLots,
     Effect,
     Notice,
     Now,
@@ -44,6 +45,8 @@ class Errands:
         Returns the moment with the permit that holds.
     report : callable
         Tells a person.
+    cross : callable
+        Journals what strategies took over from each other.
     settled : callable
         Takes where an order of an engine stands, once the venue answered.
     hint : callable
@@ -58,6 +61,7 @@ class Errands:
         clock: Clock,
         now: Callable[[], Now],
         report: Callable[[Notice], None],
+        cross: Callable[[CrossLots], None],
         settled: Callable[[Engine, OrderStanding], None],
         hint: Callable[[], None],
     ) -> None:
@@ -66,6 +70,7 @@ class Errands:
         self._clock = clock
         self._now = now
         self._report = report
+        self._cross = cross
         self._settled = settled
         self._hint = hint
         self._tasks: set[asyncio.Task[object]] = set()
@@ -86,6 +91,8 @@ class Errands:
                 self._report(effect)
             elif isinstance(effect, CancelOrder):
                 self._spawn(self.cancel(effect))
+            elif isinstance(effect, CrossLots):
+                self._cross(effect)
             elif isinstance(effect, AskQuote):
                 self._ask_quote(engine, effect.instrument)
             else:

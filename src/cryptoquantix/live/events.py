@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.account import Position
 from cryptoquantix.core.instrument import Instrument, InstrumentId
-from cryptoquantix.journal.records import OrderRecord
+from cryptoquantix.journal.records import CrossRecord, OrderRecord
 from cryptoquantix.orders.limits import Approved, LimitSettings
 from cryptoquantix.orders.styles import AT_MARKET, Working
 
@@ -167,7 +167,14 @@ class AskQuote:
     instrument: InstrumentId
 
 
-Effect = SendOrder | CancelOrder | Notice | AskQuote
+@dataclass(frozen=True, slots=True)
+class CrossLots:
+    """Strategies took positions over from each other: to journal, nothing to send."""
+
+    records: tuple[CrossRecord, ...]
+
+
+Effect = SendOrder | CancelOrder | Notice | AskQuote | CrossLots
 
 
 class PermitSource(Protocol):

@@ -10,15 +10,16 @@ from typing import Final
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.order import OrderState, OrderType, Side
-from cryptoquantix.journal.records import REDUCTION, OrderStanding
+from cryptoquantix.journal.records import REDUCTION, CrossRecord, OrderStanding
 from cryptoquantix.live.events import (
+    CrossLots,
     Notice,
     Now,
     Subscription,
     Wanted,
     is_after,
 )
-from cryptoquantix.orders.attribution import attributed, decode_shares
+from cryptoquantix.orders.attribution import attributed, crossed, decode_shares
 from cryptoquantix.orders.styles import Quote, Work, Working, most_urgent
 
 # Marks and accounts are read every few seconds; three missed readings are too many.
@@ -175,6 +176,41 @@ class InstrumentBook:
             name: (wanted.lots or 0) - self.attributed_lots.get(name, 0)
             for name, wanted in self.wanted.items()
         }
+
+    def take_over(self, strategy: str, lots: int) -> None:
+        """Count what a strategy took over from others as its own."""
+        self.attributed_lots[strategy] = self.attributed_lots.get(strategy, 0) + lots
+
+    def cross(self, now: Now) -> list[CrossLots]:
+        """
+        Let strategies that want opposite things have them of each other, at the mark.
+
+        Only where nothing is under way: an order shares its fills out by itself.
+        """
+        mark = self.mark_price(now.monotonic_ns)
+        lots_by_name = crossed(self.missing_lots()) if mark is not None else {}
+        if not lots_by_name:
+            return []
+        for name, lots in lots_by_name.items():
+            self.take_over(name, lots)
+        listed = self.instrument
+        return [
+            CrossLots(
+                tuple(
+                    CrossRecord(
+                        instrument=str(listed.id),
+                        strategy=name,
+                        lots=lots,
+                        lot_size=str(listed.lot_size),
+                        price=str(mark),
+                        settlement=listed.settlement,
+                        is_inverse=listed.is_inverse,
+                        time_ns=now.time_ns,
+                    )
+                    for name, lots in lots_by_name.items()
+                )
+            )
+        ]
 
     def expect(self, standing: OrderStanding, now: Now) -> None:
         """

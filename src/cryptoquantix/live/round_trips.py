@@ -3,10 +3,11 @@ Fills and funding folded into round trips and money earned; it reads no file.
 
 A round trip begins when a strategy's position in an instrument leaves zero and ends
 when it is back there. Where strategies share an instrument, each fill is theirs by the
-shares of its order; what no order of the journal explains is nobody's (strategy
-``""``). All money is in the coin the instrument settles in; a fee in another coin is
-told apart. Round trips are exact, not rounded as the venue books; the account's own
-money is :mod:`cryptoquantix.live.account_books`.
+shares of its order, and what they took over from each other is theirs at its price;
+what no order of the journal explains is nobody's (strategy ``""``). All money is in
+the coin the instrument settles in; a fee in another coin is told apart. Round trips are
+exact, not rounded as the venue books; the account's own money is
+:mod:`cryptoquantix.live.account_books`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from cryptoquantix.core.order import Side
 from cryptoquantix.core.quantity import from_steps
-from cryptoquantix.journal.records import FillRecord, FlowRecord, OrderRecord
+from cryptoquantix.journal.records import (
+    CrossRecord,
+    FillRecord,
+    FlowRecord,
+    OrderRecord,
+)
 from cryptoquantix.live.account_books import AccountBooks, Earned
 from cryptoquantix.orders.attribution import NOBODY, attributed, decode_shares
 from cryptoquantix.orders.value import pnl
@@ -89,6 +96,27 @@ def parts_of(
             name: now[name] - was[name] for name in shares if now[name] != was[name]
         }
         yield from _split(fill, lots)
+
+
+def part_of(cross: CrossRecord) -> Part:
+    """Return what a strategy took over from others, as a fill without a fee."""
+    fill = FillRecord(
+        instrument=cross.instrument,
+        trade_id="",
+        venue_order_id="",
+        client_order_id="",
+        side=Side.of(cross.lots),
+        size_lots=abs(cross.lots),
+        lot_size=cross.lot_size,
+        price=cross.price,
+        fee="0",
+        fee_currency=cross.settlement,
+        venue_time_ns=cross.time_ns,
+        recorded_ns=cross.time_ns,
+        settlement=cross.settlement,
+        is_inverse=cross.is_inverse,
+    )
+    return Part(cross.strategy, cross.lots, Decimal(0), fill)
 
 
 def _split(fill: FillRecord, lots: Mapping[str, int]) -> Iterator[Part]:
@@ -225,13 +253,19 @@ def fold(
     orders: Mapping[str, OrderRecord],
     fills: Iterable[FillRecord],
     flows: Iterable[FlowRecord],
+    crosses: Iterable[CrossRecord] = (),
 ) -> Books:
-    """Return the books of all fills and funding, in the venues' order of time."""
+    """
+    Return the books of all fills, funding and crosses, in their order of time.
+
+    An account earns nothing by what its strategies take over from each other.
+    """
     books, known = Books(), list(fills)
     events: list[tuple[int, FillRecord | Part | FlowRecord]] = [
         (fill.venue_time_ns, fill) for fill in known
     ]
     events += [(part.fill.venue_time_ns, part) for part in parts_of(known, orders)]
+    events += [(cross.time_ns, part_of(cross)) for cross in crosses]
     events += [(flow.venue_time_ns, flow) for flow in flows]
     for _, event in sorted(events, key=lambda one: one[0]):
         if isinstance(event, FillRecord):

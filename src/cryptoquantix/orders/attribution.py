@@ -5,6 +5,7 @@ Strategies that trade one instrument are netted into one order. Each order carri
 signed lots that each strategy had still to go; what fills is theirs in that proportion,
 so that the strategies' positions always sum up to what the account's own orders made.
 What no strategy asked for (a correction of what was there before) is nobody's, ``""``.
+What two of them want of each other needs no order at all: they cross.
 """
 
 from __future__ import annotations
@@ -67,6 +68,33 @@ def attributed(
         given = upto
     assert given == target, "the running total ends at what filled"
     return found
+
+
+def crossed(missing_lots: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return what strategies can take over from each other, so that no order is needed.
+
+    The side on which less is missing gets all of it, the other is served in
+    proportion; the lots sum up to zero.
+
+    Examples
+    --------
+    >>> crossed({"a": 5, "b": -3, "c": 1})
+    {'a': 2, 'b': -3, 'c': 1}
+    >>> crossed({"a": 5, "b": 0})
+    {}
+    """
+    found: dict[str, int] = {}
+    sides = [
+        {name: lots for name, lots in sorted(missing_lots.items()) if lots * sign > 0}
+        for sign in (1, -1)
+    ]
+    common = min(abs(sum(side.values())) for side in sides)
+    if not common:
+        return {}
+    for sign, side in zip((1, -1), sides, strict=True):
+        found |= attributed(side, sign, common)
+    return {name: lots for name, lots in sorted(found.items()) if lots}
 
 
 def encode_shares(shares: Mapping[str, int]) -> str:
