@@ -15,6 +15,12 @@ bars ignores the costs paid in between (they are path dependent), which is what
 `agree`, the largest difference of any daily log return, is made of. It computes no
 drawdowns, and does not simulate the stitched account anew; ours computes the former.
 
+Every cell of ours goes over all bars once and the folds are combinations of its days;
+the contender's cells are likewise computed once and cut into folds afterwards. Both
+share among cells what cells have in common: pandas its windows, ours what the strategy
+reads of the market (see `strategies/contract.py`). If the daily returns differ by more
+than `AGREE_MAX`, or one choice in twenty, the benchmark fails instead of printing.
+
 Ours runs with its kernels in their cache, as every run but a user's first does; the
 first one's time is `cold_seconds`.
 
@@ -35,6 +41,8 @@ from pathlib import Path
 
 CONTENDERS = ("cryptoquantix", "pandas")
 DAY_NS = 86_400_000_000_000
+# Largest difference of a day's log return, and smallest part of equal choices.
+AGREE_MAX, SAME_MIN = 2e-5, 0.95
 FEE, SLIPPAGE = 0.0005, 0.0002
 TRAIN_DAYS, TEST_DAYS = 180, 30
 FIXED = {
@@ -272,6 +280,8 @@ def compare(folder: Path, days: int, runs: int) -> None:
     agree = float(np.abs(ours["daily"] - theirs["daily"]).max())
     same = float((ours["cells"] == theirs["cells"]).mean())
     stitched = float(abs(ours["stitched"].sum() - theirs["stitched"].sum()))
+    if not (agree <= AGREE_MAX and same >= SAME_MIN):
+        sys.exit(f"the two disagree: by {agree} a day, {same:.0%} of the choices equal")
     work = days * 1440 * int(np.prod(SHAPE))
     median = {
         name: statistics.median(one["seconds"] for one in found[name])
