@@ -42,6 +42,8 @@ def test_each_venue_has_its_switch_and_an_absent_one_is_red() -> None:
     assert f"{YELLOW}not asked yet" in line_with(text, "deribit")
     assert f"{RED}timed out" in line_with(text, "deribit")
     assert "\x1b" not in page(status(venues=venues))
+    twice = page(status(venues=(VenueStatus("x", "", 1, "1", False, "ABSENT: why"),)))
+    assert twice.count("ABSENT") == 1
 
 
 def test_the_last_drill_has_its_age_and_outcome() -> None:

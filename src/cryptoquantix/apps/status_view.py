@@ -190,9 +190,10 @@ def _switch(venue: VenueStatus) -> Text:
     """Return the switch in words: red where it is absent, yellow where unknown."""
     if venue.dead_man_armed:
         return Text(venue.dead_man or "armed")
-    is_absent = venue.dead_man_armed is False
-    words = [word for word in ("ABSENT" if is_absent else "", venue.dead_man) if word]
-    return Text(": ".join(words), style=RED if is_absent else YELLOW)
+    if venue.dead_man_armed is None:
+        return Text(venue.dead_man, style=YELLOW)
+    said = venue.dead_man.removeprefix("ABSENT").removeprefix(": ")
+    return Text(f"ABSENT: {said}" if said else "ABSENT", style=RED)
 
 
 def _drill(status: RiskStatus) -> str:
