@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,7 +18,17 @@ from cryptoquantix.apps.mirror_progress import (
 )
 from cryptoquantix.apps.settings import Settings
 from cryptoquantix.apps.status_reading import SILENT, trading
-from cryptoquantix.apps.status_rows import Trading
+from cryptoquantix.apps.status_rows import (
+    ExecutionRow,
+    FeedRow,
+    MirrorRow,
+    PermitRow,
+    PositionRow,
+    ReadingRow,
+    RecorderRow,
+    StrategyRow,
+    Trading,
+)
 from cryptoquantix.apps.status_view import Verdict, view
 from cryptoquantix.bus.messages import (
     ExecutionStatus,
@@ -304,3 +315,13 @@ def test_what_is_wrong_is_red_and_a_stranger_to_cqx_up_has_a_row() -> None:
 
 def test_the_rows_are_plain_json() -> None:
     assert msgspec.json.encode(asdict(read(heard())))
+
+
+def test_every_field_of_the_rows_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    table = text[text.index("`--json` prints one object") :]
+    rows = (FeedRow, StrategyRow, ExecutionRow, PermitRow, ReadingRow, PositionRow)
+    for kind in (*rows, RecorderRow, MirrorRow, Trading):
+        for item in fields(kind):
+            name = item.name
+            assert f"`{name}`" in table or f"`{name}[]`" in table, (kind, name)
