@@ -146,6 +146,17 @@ async def test_a_market_that_was_never_charged_starts_at_the_last_funding_time()
             await venue.history().charged(some)
 
 
+async def test_a_short_start_waits_for_a_charge_that_is_late(tmp_path):
+    rates = charges(0, 8)
+    async with Venue(9.0, rates) as venue:
+        venue.stand_in.told_ms = min(rates)
+        with pytest.raises(VenueUnavailable, match="not told yet"):
+            await venue.history().charged(bars(3, 6), is_start=True)
+        venue.stand_in.told_ms = 10**18
+        found = await venue.history().charged(bars(3, 6), is_start=True)
+    assert found == batch(bars(3, 6), rates)
+
+
 async def test_the_catalog_has_what_the_venue_forgot_and_nothing_of_the_future(
     tmp_path,
 ):

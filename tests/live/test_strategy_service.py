@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cryptoquantix.bus.connection import connect, targets_bucket
 from cryptoquantix.bus.messages import (
@@ -306,6 +307,26 @@ async def test_a_snapshot_is_gone_on_from_with_the_bars_missed_alone(
         await run.then(missed)
         assert run.bars_asked() < missed + 20
         assert len({target.warmup_from_ns for target in one.targets}) == 1
+
+
+async def test_what_stands_is_said_again_where_nothing_was_missed(tmp_path, snapshots):
+    """The target may have died with the service between its bar and the bus."""
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        run = Restarted(one, snapshots)
+        await run.first()
+        last, tick = one.targets[-1], TICKS[CUT + 199]
+        await one.start(snapshots=snapshots())
+        await one.trade(
+            [tick._replace(venue_time_ns=tick.venue_time_ns + 1, trade_id=10**7)]
+        )
+        async with asyncio.timeout(5):
+            while one.targets[-1] == last:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+        again = one.targets[-1]
+        assert again.sequence == last.sequence + 1
+        assert again.published_ns > last.published_ns
+        same = {"sequence": last.sequence, "published_ns": last.published_ns}
+        assert structs.replace(again, **same) == last
 
 
 async def test_a_snapshot_torn_by_a_kill_costs_a_replay_and_changes_nothing(
