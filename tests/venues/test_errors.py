@@ -78,6 +78,30 @@ def test_what_was_never_written_was_never_accepted(status, code):
     assert isinstance(order_error(unsent), VenueUnavailable)
 
 
+@pytest.mark.parametrize(
+    ("venue", "status", "code"),
+    [
+        ("bybit", 200, 10000),
+        ("bybit", 200, 10016),
+        ("bybit", 200, 110072),
+        ("deribit", 400, 10001),
+        ("deribit", 400, 11031),  # other_error: "more may be specified"
+        ("deribit", 400, 11094),  # internal_server_error: unhandled
+        ("deribit", 400, 13028),  # "not responding or too slow"
+        ("deribit", 400, 13888),
+    ],
+)
+def test_a_fault_inside_a_venue_is_no_refusal(venue, status, code):
+    lost = Failure(venue, "order cqx-1", is_sent=True, status=status, code=code)
+    assert type(order_error(lost)) is OutcomeUnknown
+    assert type(read_error(lost)) is VenueUnavailable
+
+
+@pytest.mark.parametrize("code", [-1004, -1016])
+def test_a_venue_that_is_busy_or_shutting_down_took_nothing(code):
+    assert type(order_error(failure(400, code))) is VenueUnavailable
+
+
 def test_a_read_that_failed_may_be_made_again():
     for status, code in UNKNOWN:
         assert isinstance(read_error(failure(status, code)), VenueUnavailable)

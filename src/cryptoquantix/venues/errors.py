@@ -51,8 +51,9 @@ BINANCE_CODES: Final = Codes(
     unknown=frozenset({-1000, -1001, -1006, -1007, -4116}),
     # -1003 too many requests, -1015 too many orders.
     limited=frozenset({-1003, -1015}),
-    # -1008 overload (nothing accepted), -1021 and -5028 outside the receive window.
-    unavailable=frozenset({-1008, -1021, -5028}),
+    # -1004 busy, -1008 overload (nothing accepted), -1016 shutting down, -1021 and
+    # -5028 outside the receive window.
+    unavailable=frozenset({-1004, -1008, -1016, -1021, -5028}),
     clock=frozenset({-1021, -5028}),
     # -1002 unauthorized, -1022 wrong signature, -2014 malformed key, -2015 key, address
     # or permissions.
@@ -78,13 +79,14 @@ BYBIT_CODES: Final = Codes(
     delay_ns=NS_PER_SECOND,
 )
 DERIBIT_CODES: Final = Codes(
-    # 10001 general error, 13888 timed out.
-    unknown=frozenset({10001, 13888}),
+    # 10001 general error, 11031 other_error, 11094 internal_server_error, 13028
+    # temporarily_unavailable ("not responding or too slow"), 13888 timed out.
+    unknown=frozenset({10001, 11031, 11094, 13028, 13888}),
     # 10028 too_many_requests, 10066 too_many_concurrent_requests.
     limited=frozenset({10028, 10066}),
     # 10040 retry, 10041 settlement_in_progress, 10047 matching_engine_queue_full,
-    # 11051 system_maintenance, 13028 temporarily_unavailable.
-    unavailable=frozenset({10040, 10041, 10047, 11051, 13028}),
+    # 11051 system_maintenance.
+    unavailable=frozenset({10040, 10041, 10047, 11051}),
     # A stamp that is too old, or a nonce used before, looks like a wrong key.
     clock=frozenset({13004, 13009}),
     # 10000 authorization_required, 13004 invalid_credentials, 13005, 13009
