@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import VenueError
+from cryptoquantix.core.errors import CredentialsRefused, VenueError
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -53,6 +53,7 @@ _TIMES_IN_FORCE: Final = {
     TimeInForce.POST_ONLY: "PostOnly",
 }
 _LINEAR: Final = {"category": "linear"}
+_COIN: Final = "USDT"
 
 
 class CcxtBybit(CcxtAccount):
@@ -85,10 +86,16 @@ class CcxtBybit(CcxtAccount):
             )
         ]
         with self._shaped("instruments-info"):
-            found = bybit.perpetuals(rows)
+            # Positions and orders are asked for by the coin they settle in.
+            found = {
+                symbol: instrument
+                for symbol, instrument in bybit.perpetuals(rows).items()
+                if instrument.settlement == _COIN
+            }
         self._reader = BybitReader(found)
         self._instruments = {item.id: item for item in found.values()}
         await self._refuse_withdrawals()
+        await self._refuse_hedge_mode()
         await self.account()
 
     # -- reading ----------------------------------------------------------------
@@ -115,7 +122,7 @@ class CcxtBybit(CcxtAccount):
                 "position list",
                 "privateGetV5PositionList",
                 **_LINEAR,
-                settleCoin="USDT",
+                settleCoin=_COIN,
                 limit="200",
             )
         ]
@@ -160,7 +167,7 @@ class CcxtBybit(CcxtAccount):
                 "order realtime",
                 "privateGetV5OrderRealtime",
                 **_LINEAR,
-                settleCoin="USDT",
+                settleCoin=_COIN,
                 limit="50",
             )
         ]
@@ -324,6 +331,25 @@ class CcxtBybit(CcxtAccount):
                 yield row
             if not cursor or not rows:
                 return
+
+    async def _refuse_hedge_mode(self) -> None:
+        """Look at one symbol: the list of all shows nothing where all is flat."""
+        symbols = sorted(id_.symbol for id_ in self._instruments)
+        if not symbols:
+            return
+        symbol = "BTCUSDT" if "BTCUSDT" in symbols else symbols[0]
+        answer = await self._read(
+            "position list", 1, "privateGetV5PositionList", **_LINEAR, symbol=symbol
+        )
+        with self._shaped("position list"):
+            rows = answer["result"]["list"]
+            is_one_way = all(int(row["positionIdx"]) == 0 for row in rows)
+        if not is_one_way:
+            msg = (
+                f"the {self.venue} account is in hedge mode, which is not supported: "
+                "set position mode to one-way"
+            )
+            raise CredentialsRefused(msg, venue=self.venue, request="position list")
 
     async def _refuse_withdrawals(self) -> None:
         answer = await self._read("query-api", 1, "privateGetV5UserQueryApi")
