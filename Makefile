@@ -64,7 +64,7 @@ risk-month: $(SETUP) ## a month of noisy readings without a false halt, 1,000 cr
 soak: $(SETUP) ## three venues for ten minutes with everything going wrong (SECONDS=600 SEED=1)
 	$(PYTHON) tests/live/soak.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
-memory: $(SETUP) ## every process's memory at 500 trades a second, after five minutes of warm-up (SECONDS=1200)
+memory: $(SETUP) ## every process's memory at 500 trades a second, after ten minutes of warm-up (SECONDS=1200)
 	$(PYTHON) benchmarks/memory_flat.py --seconds $(or $(SECONDS),1200)
 
 swarm-test: $(SETUP) ## build the images, deploy the stack on a one-node Swarm, kill the feed

@@ -15,7 +15,7 @@ requests and 50 000 orders for the asking, and takes hours to have so many.
 The tape's pace follows the generated market, whose storms bring four times the trades
 of its calm, so that the rate stays where it was asked for.
 
-    python benchmarks/memory_flat.py [--seconds 1200] [--warm-up 300] [--rate 560]
+    python benchmarks/memory_flat.py [--seconds 1200] [--warm-up 600] [--rate 560]
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def run(directory: Path, arguments) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Is every process's memory flat?")
     parser.add_argument("--seconds", type=float, default=1200)
-    parser.add_argument("--warm-up", type=float, default=300)
+    parser.add_argument("--warm-up", type=float, default=600)
     parser.add_argument("--rate", type=float, default=560)
     parser.add_argument("--trace", action="store_true", help="tell every sample")
     parser.add_argument("--keep", type=Path, help="a folder for logs and data")

@@ -38,6 +38,7 @@ from cryptoquantix.venues.socket import MarketSocket
 
 STATUS_SECONDS: Final = 1.0
 SILENCE_NS: Final = 10 * NS_PER_SECOND
+QUOTELESS_MAX: Final = 2
 _PROBE_SECONDS: Final = 5.0
 _CLOCK_FIRST: Final = 4
 _CLOCK_FIRST_SECONDS: Final = 0.25
@@ -275,8 +276,9 @@ class FeedService:
 
     async def _watch_quotes(self) -> None:
         """Give up a socket whose instrument trades while its quotes stand still."""
-        # By symbol: the last quote heard when trades were seen to go on without.
-        noticed: dict[str, int] = {}
+        # By symbol: the last quote heard, the last trade since, and how often it was
+        # seen that trades went on without a quote.
+        noticed: dict[str, tuple[int, int, int]] = {}
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
             for socket in self.sockets:
@@ -284,13 +286,20 @@ class FeedService:
                 for symbol in socket.plan.quote_symbols if since_ns >= 0 else ():
                     stream = self.decoder.streams[symbol]
                     heard_ns = max(stream.quote_monotonic_ns, since_ns)
+                    trade_ns = stream.trade_monotonic_ns
                     # A market that fell silent after a trade moves no quote either.
-                    if stream.trade_monotonic_ns - heard_ns <= SILENCE_NS:
+                    if trade_ns - heard_ns <= SILENCE_NS:
                         continue
-                    if noticed.get(symbol) == heard_ns:
+                    before = noticed.get(symbol, (0, 0, 0))
+                    count = before[2] if before[0] == heard_ns else 0
+                    if trade_ns > before[1] or not count:
+                        count += 1
+                    noticed[symbol] = heard_ns, trade_ns, count
+                    # One trade may leave the best quote as it was; a hundred streams
+                    # share this socket, and none of them is cut off for that.
+                    if count > QUOTELESS_MAX:
                         socket.restart(f"{symbol} trades, its quotes are silent")
                         break
-                    noticed[symbol] = heard_ns
 
 
 def _stream_status(stream: InstrumentStream, now_ns: int) -> StreamStatus:

@@ -364,8 +364,8 @@ class Recorder:
 
     async def _compact_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(COMPACT_SECONDS)
             await asyncio.to_thread(self._compact_all)
+            await asyncio.sleep(COMPACT_SECONDS)
 
     def _compact_all(self) -> None:
         """Make one file of each day that has others after it."""

@@ -125,11 +125,22 @@ class MarketRest:
             Of the kind that says whether to try again.
         """
         request = self._dialect.trades(symbol, after_id, before_id)
+        if self.is_dense:
+            page = self._dialect.parse_trades(await self._get(request))
+            found = [t for t in page.trades if after_id < t.trade_id < before_id]
+            return found, bool(found) and found[0].trade_id == after_id + 1
+        # Of hundreds of instruments most are quiet: the longest page is asked for last.
+        short = self._dialect.newest_trades(symbol)
+        found, is_usable = await self._newest(short, after_id, before_id)
+        if is_usable:
+            return found, True
+        return await self._newest(request, after_id, before_id)
+
+    async def _newest(
+        self, request: Request, after_id: int, before_id: int
+    ) -> tuple[list[WireTrade], bool]:
         page = self._dialect.parse_trades(await self._get(request))
         after = [trade for trade in page.trades if trade.trade_id > after_id]
-        if self.is_dense:
-            found = [trade for trade in after if trade.trade_id < before_id]
-            return found, bool(found) and found[0].trade_id == after_id + 1
         reaches_back = not page.has_more or len(after) < len(page.trades)
         reaches_on = bool(after) and after[-1].trade_id >= before_id - MATCH_IDS
         return after, reaches_back and reaches_on
