@@ -274,6 +274,9 @@ async def test_a_stop_does_with_resting_orders_as_the_setting_says(
     assert set(bench.venue.canceled) == canceled
     working = {o for o, v in bench.venue.orders.items() if v.state.value == "working"}
     assert working == {"cqx-1", "cqx-2"} - canceled
+    # The journal says so too: nobody reads the venue any more who could tell it.
+    states = {name: bench.journal.order(name).state for name in ("cqx-1", "cqx-2")}
+    assert {n for n, s in states.items() if s is OrderState.CANCELED} == canceled
     # The venue's own switch would cancel what is left on purpose.
     assert (bench.venue.kept[-1] == set()) == is_released
 

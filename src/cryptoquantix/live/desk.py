@@ -52,6 +52,7 @@ _FINISH_SECONDS: Final = 4.0
 _CANCEL_SECONDS: Final = 4.0
 _CANCELS_MAX: Final = 8
 _CANCEL_AGAIN_SECONDS: Final = 0.5
+_NOTE_SECONDS: Final = 1.0
 _RELEASE_SECONDS: Final = 2.0
 
 
@@ -211,10 +212,17 @@ class Desk:
             async with asyncio.timeout(_CANCEL_SECONDS):
                 for _ in range(_CANCELS_MAX):
                     if await self._errands.cancel(effect):
+                        await self._note_end(standing)
                         return True
                     await asyncio.sleep(_CANCEL_AGAIN_SECONDS)
         _LOG.error("it may still rest", extra=describe(record))
         return False
+
+    async def _note_end(self, standing: OrderStanding) -> None:
+        """Journal what became of an order: no reading of this process will."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NOTE_SECONDS):
+                await self._sender.look_up(standing)
 
     async def _release_dead_man(self, left: Sequence[OrderStanding]) -> None:
         """Let the venue's switch go: it would cancel what is left on purpose."""
