@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from cryptoquantix.apps.feed import run
 from cryptoquantix.bus.connection import connect
 from cryptoquantix.bus.messages import FeedStatus, MessageDecoder, StrategyStatus
+from cryptoquantix.core.errors import SettingsError
 from processes import start_nats
 from stand_in import StandIn
 
@@ -116,6 +118,29 @@ async def test_a_feed_waits_for_a_venue_and_a_bus_that_are_away(tmp_path):
             )
             code, _ = await stop(process)
     assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("rest", "127.0.0.1:8080"),
+        ("rest", "ws://127.0.0.1:8080"),
+        ("ws", "http://127.0.0.1:8080"),
+        ("ws", "wss://"),
+        ("ws", "ws://127.0.0.1:port"),
+    ],
+)
+def test_an_address_that_nobody_can_dial_is_refused(tmp_path, setting, address):
+    """It would be waited for in vain, as for a venue that is away."""
+    addresses = {"rest": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9"}
+    addresses[setting] = address
+    config = tmp_path / "cryptoquantix.toml"
+    config.write_text(
+        f'[venues.binance]\nrest = "{addresses["rest"]}"\nws = "{addresses["ws"]}"\n'
+        '[feeds]\ninstruments = ["binance:BTCUSDT-PERP"]\n'
+    )
+    with pytest.raises(SettingsError, match=f"venues.binance.{setting} must be"):
+        run("binance", config)
 
 
 async def test_a_feed_that_waits_ends_when_asked(tmp_path):
