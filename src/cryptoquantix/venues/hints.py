@@ -114,8 +114,8 @@ class BinanceHints:
         return Heard(is_over=b'"listenKeyExpired"' in payload)
 
 
-class BybitHints:
-    """The private topics; ``dcp.future`` counts us for the disconnection protection."""
+class _SignedHints:
+    """A stream that is opened by a login, signed at the venue's time."""
 
     def __init__(
         self, ws: str, key: str, secret: str, venue_time_ms: Callable[[], int]
@@ -125,6 +125,13 @@ class BybitHints:
         self._secret = secret
         self._venue_time_ms = venue_time_ms
 
+    async def keep(self) -> None:
+        """Nothing is to be renewed."""
+
+
+class BybitHints(_SignedHints):
+    """The private topics; ``dcp.future`` counts us for the disconnection protection."""
+
     async def open(self) -> Session:
         """Sign a login. The venue closes what has been silent for ten minutes."""
         expires = self._venue_time_ms() + _LOGIN_MS
@@ -132,9 +139,6 @@ class BybitHints:
         login = {"op": "auth", "args": [self._key, expires, signature]}
         ping = json.dumps({"op": "ping"})
         return Session(f"{self._ws}/v5/private", json.dumps(login), ping)
-
-    async def keep(self) -> None:
-        """Nothing is to be renewed."""
 
     def hear(self, payload: bytes) -> Heard:
         """Subscribe once the login is taken; end where it or a topic is refused."""
@@ -149,16 +153,8 @@ class BybitHints:
         return Heard()
 
 
-class DeribitHints:
+class DeribitHints(_SignedHints):
     """Orders and trades of every instrument, over JSON-RPC."""
-
-    def __init__(
-        self, ws: str, key: str, secret: str, venue_time_ms: Callable[[], int]
-    ) -> None:
-        self._ws = ws.rstrip("/")
-        self._key = key
-        self._secret = secret
-        self._venue_time_ms = venue_time_ms
 
     async def open(self) -> Session:
         """Sign a login."""
@@ -173,9 +169,6 @@ class DeribitHints:
             "signature": _sign(self._secret, f"{stamp}\n{nonce}\n"),
         }
         return Session(f"{self._ws}/ws/api/v2", _rpc(1, "public/auth", login))
-
-    async def keep(self) -> None:
-        """Nothing is to be renewed."""
 
     def hear(self, payload: bytes) -> Heard:
         """
