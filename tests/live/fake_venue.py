@@ -83,6 +83,9 @@ class FakeVenue:
         self.sent = []
         self.trades = []
         self.canceled = []
+        self.can_amend = False
+        self.amended = []
+        self.resting_ticks = {}
         self.answers = []
         self.lag = lag
         self._shown = []
@@ -211,6 +214,25 @@ class FakeVenue:
     async def keep_dead_man(self, resting):
         self.kept.append(set(resting))
         return DeadManSwitch(bool(resting), "resting orders")
+
+    async def amend(self, order, permit_check):
+        if permit_check is not None:
+            permit_check()
+        answer = self.answers.pop(0) if self.answers else OK
+        self.amended.append((order.client_order_id, order.price_ticks))
+        if answer == UNREACHABLE:
+            msg = "unreachable"
+            raise VenueUnavailable(msg, venue="binance")
+        found = self.orders[order.client_order_id]
+        if found.state is not OrderState.WORKING:
+            msg = "unknown"
+            raise OrderNotFound(msg, venue="binance")
+        if answer != LOST_REQUEST:
+            self.resting_ticks[order.client_order_id] = order.price_ticks
+        if answer in {LOST_ANSWER, LOST_REQUEST}:
+            msg = "no answer"
+            raise OutcomeUnknown(msg, venue="binance")
+        return found
 
     async def cancel(self, instrument, client_order_id):
         self._check()

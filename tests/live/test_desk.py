@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -22,15 +23,17 @@ from cryptoquantix.core.order import (
 from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.desk import Desk
-from cryptoquantix.live.events import OnStop, Wanted
+from cryptoquantix.live.events import OnStop, Subscription, Wanted
 from cryptoquantix.live.execution import Execution
 from cryptoquantix.orders.ledger import replay
+from cryptoquantix.orders.styles import Style, Working
 from live.fake_venue import (
     BTC,
     ETH,
     HANG,
     LOST_ANSWER,
     LOST_REQUEST,
+    UNREACHABLE,
     FakePermits,
     FakeVenue,
 )
@@ -178,10 +181,6 @@ async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):
 
 
 async def test_a_hanging_order_holds_up_no_other_instrument(bench):
-    from dataclasses import replace
-
-    from cryptoquantix.live.events import Subscription
-
     both = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
     desk = await bench.start(replace(SETTINGS, subscriptions=both))
     bench.venue.answers = [HANG]
@@ -425,3 +424,90 @@ async def test_a_halt_leaves_our_resting_increase_to_the_daemon_a_stop_cancels_i
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert bench.venue.canceled == canceled
+
+
+RESTING = replace(
+    SETTINGS,
+    subscriptions=(
+        Subscription("trend", BTC, 60, working=Working(Style.POST_ONLY, seconds=30)),
+    ),
+)
+
+
+async def rest_one(bench):
+    """An increase of ours rests at 999, where the venue's bid was."""
+    bench.venue.can_amend = True
+    desk = await bench.start(RESTING)
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.sent)
+    (order,) = bench.venue.sent
+    name = order.client_order_id
+    await until(lambda: bench.journal.order(name).state is OrderState.WORKING)
+    return name
+
+
+async def test_a_resting_order_follows_the_price_under_the_same_id(bench):
+    name = await rest_one(bench)
+    for price in (1010, 1020):
+        bench.venue.prices[BTC] = Decimal(price)
+        ticks = (price - 1) * 10
+        await until(lambda t=ticks: bench.venue.resting_ticks.get(name) == t)
+    assert bench.venue.canceled == []
+    assert len(bench.venue.sent) == 1
+    bench.venue.fill(bench.venue.orders[name], 5_000)
+    bench.venue.orders[name] = replace(
+        bench.venue.orders[name], state=OrderState.FILLED, filled_lots=5_000
+    )
+    await until(lambda: bench.journal.order(name).state is OrderState.FILLED)
+    await asyncio.sleep(1.2)
+    assert len(bench.venue.sent) == 1
+
+
+@pytest.mark.parametrize("answer", [LOST_ANSWER, LOST_REQUEST])
+async def test_a_lost_amendment_is_looked_up_and_doubles_nothing(bench, answer):
+    name = await rest_one(bench)
+    bench.venue.answers = [answer]
+    bench.venue.look_ups.clear()
+    bench.venue.prices[BTC] = Decimal(1010)
+    await until(lambda: name in bench.venue.look_ups)
+    await until(lambda: bench.journal.order(name).state is OrderState.WORKING)
+    assert len(bench.venue.sent) == 1
+
+
+async def test_an_amendment_that_is_refused_is_followed_by_a_cancel(bench):
+    name = await rest_one(bench)
+    bench.venue.answers = [UNREACHABLE]
+    bench.venue.prices[BTC] = Decimal(1010)
+    await until(lambda: bench.venue.canceled == [name])
+    await until(lambda: len(bench.venue.sent) == 2)
+    assert [size.size_lots for size in bench.venue.sent] == [5_000, 5_000]
+
+
+async def test_an_increase_follows_no_price_without_a_permit(bench):
+    name = await rest_one(bench)
+    bench.permits.mode = PermitMode.REDUCE_ONLY
+    bench.venue.prices[BTC] = Decimal(1010)
+    await until(lambda: bench.venue.canceled == [name])
+    assert bench.venue.amended == []
+
+
+async def test_an_order_that_filled_meanwhile_is_not_amended_back_to_life(bench):
+    name = await rest_one(bench)
+    amend = bench.venue.amend
+
+    async def slow(order, check):
+        found = await amend(order, check)  # it rested when the venue looked
+        filled = replace(
+            bench.venue.orders[name], state=OrderState.FILLED, filled_lots=5_000
+        )
+        bench.venue.orders[name] = filled
+        bench.venue.fill(filled, 5_000)
+        await until(lambda: bench.journal.order(name).state is OrderState.FILLED)
+        return found
+
+    bench.venue.amend = slow
+    bench.venue.prices[BTC] = Decimal(1010)
+    await until(lambda: bench.journal.order(name).state is OrderState.FILLED)
+    await asyncio.sleep(1.2)
+    assert bench.journal.order(name).state is OrderState.FILLED
+    assert len(bench.venue.sent) == 1

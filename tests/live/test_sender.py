@@ -94,6 +94,7 @@ async def test_a_full_disk_lets_nothing_out(desk):
     for _ in range(60):
         effect = desk.effect()
         desk.world.engine._unfinished.clear()
+        desk.world.engine._at_stake._orders.clear()
         before = len(desk.venue.sent)
         try:
             await desk.sender.send(effect)

@@ -87,9 +87,15 @@ def test_resting_orders_follow_the_price_and_end_at_their_deadline(tmp_path):
         process = rig.start()
         rig.wait_reconciled(process, times=3)
         rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
+        wait_for(lambda: all(resting(rig, v) for v in VENUES), 20, 0.05)
+        for venue in VENUES:
+            price = {"venue": venue, "symbol": SYMBOLS[venue], "factor": "1.001"}
+            rig.simulator.admin("/price", price)
         wait_for(
             lambda: all(near(rig.held_dollars(v), 50_000) for v in VENUES), 40, 0.2
         )
+        asked = {(r["method"], r["path"]) for r in rig.simulator.log("request")}
+        assert {("PUT", "/fapi/v1/order"), ("POST", "/v5/order/amend")} <= asked
         orders = rig.journalled().values()
         assert {o["time_in_force"] for o in orders} >= {"post_only"}
         assert all(o["style"] == "post_only" for o in orders)

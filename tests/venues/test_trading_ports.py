@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -249,3 +250,66 @@ async def test_a_wrong_secret_is_refused_and_names_its_setting(simulator, venue)
             await port.open()
     finally:
         await port.close()
+
+
+def at(port, order, far):
+    """The same order at another price, a part of the mark of before."""
+    tick = port.instruments()[order.instrument].tick_size
+    ticks = int(order.price_ticks * Decimal(far))
+    assert ticks * tick > 0
+    return replace(order, price_ticks=ticks)
+
+
+async def shown(port, order):
+    found = await port.open_orders([order.instrument])
+    return [o for o in found if o.client_order_id == order.client_order_id]
+
+
+async def test_an_amended_order_keeps_its_id_and_size_and_rests(port):
+    if not port.can_amend:
+        assert port.venue is Venue.DERIBIT
+        return
+    order, before = await resting(port)
+    found = await port.amend(at(port, order, "0.99"), allowed)
+    assert found.client_order_id == order.client_order_id
+    assert found.venue_order_id == before.venue_order_id
+    assert (found.state, found.size_lots) == (OrderState.WORKING, order.size_lots)
+    (one,) = await shown(port, order)
+    assert one.size_lots == order.size_lots
+    with pytest.raises(Halted):
+        await port.amend(at(port, order, "0.98"), forbidden)
+    # Through the market it is canceled: it may only rest.
+    try:
+        last = await port.amend(at(port, order, "1.05"), allowed)
+    except OrderNotFound:
+        last = await port.order_by_client_id(order.instrument, order.client_order_id)
+    assert (last.state, last.filled_lots) == (OrderState.CANCELED, 0)
+    with pytest.raises(OrderNotFound):
+        await port.amend(at(port, order, "0.97"), allowed)
+    assert await shown(port, order) == []
+
+
+async def test_an_amended_reduction_stays_one(port):
+    if not port.can_amend:
+        return
+    id_ = traded(port)
+    await port.place_increase(Increase(fresh(), id_, Side.BUY, 40), allowed)
+    increase, _ = await resting(port, Side.SELL)
+    await port.cancel(id_, increase.client_order_id)
+    values = {name: getattr(increase, name) for name in increase.__slots__}
+    order = Reduction(**values | {"client_order_id": fresh()})
+    placed = await port.place_reduction(order)
+    assert placed.is_reduce_only
+    found = await port.amend(at(port, order, "1.01"), None)
+    assert found.is_reduce_only
+    (one,) = await shown(port, order)
+    assert one.is_reduce_only
+    await port.cancel(id_, order.client_order_id)
+    held = await held_lots(port)
+    await port.place_reduction(Reduction(fresh(), id_, Side.SELL, held))
+
+
+def forbidden():
+    """A permit check that lets nothing through."""
+    msg = "no permit"
+    raise Halted(msg)

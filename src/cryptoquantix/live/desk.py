@@ -245,7 +245,13 @@ class Desk:
             if subscription.instrument not in instruments:
                 msg = f"{subscription.instrument} is not traded at {self.venue.value}"
                 raise SettingsError(msg)
-        engine = Engine(self._settings, instruments, self._journal, self._portfolio)
+        engine = Engine(
+            self._settings,
+            instruments,
+            self._journal,
+            self._portfolio,
+            can_amend=self._port.can_amend,
+        )
         if self._portfolio is not None:
             self._portfolio.join(self.venue, engine.exposure)
         books = Bookkeeping(

@@ -24,6 +24,7 @@ from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.events import (
+    AmendOrder,
     AskQuote,
     CancelOrder,
     Effect,
@@ -40,7 +41,7 @@ from cryptoquantix.live.instrument_book import (
 from cryptoquantix.live.order_maker import Decision, OrderMaker
 from cryptoquantix.live.portfolio import Portfolio
 from cryptoquantix.orders.exposure import Exposure
-from cryptoquantix.orders.limits import room_lots
+from cryptoquantix.orders.limits import check_amendment, room_lots
 from cryptoquantix.orders.plan import (
     CancelIntent,
     IncreaseIntent,
@@ -57,6 +58,7 @@ from cryptoquantix.orders.styles import (
     is_to_be_canceled,
     next_leg,
     price_of,
+    requote_ticks,
 )
 from cryptoquantix.orders.value import lot_quote, wanted_lots
 
@@ -70,6 +72,8 @@ class Engine:
         instruments: Mapping[InstrumentId, Instrument],
         journal: Journal,
         portfolio: Portfolio | None = None,
+        *,
+        can_amend: bool = False,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -87,6 +91,7 @@ class Engine:
         self._maker = OrderMaker(settings, journal)
         self._at_stake = AtStake(instruments)
         self._portfolio = portfolio
+        self._can_amend = can_amend
         self.is_reconciled = False
         for standing in journal.iter_orders():
             book = self._books.get(InstrumentId.parse(standing.record.instrument))
@@ -324,7 +329,9 @@ class Engine:
             if standing.state is not OrderState.WORKING or record.price_ticks is None:
                 continue
             is_quote_due = True
-            price = price_of(record.price_ticks, book.instrument)
+            ticks = book.price_ticks_of(record)
+            assert ticks is not None, "a resting order has a price"
+            price = price_of(ticks, book.instrument)
             moment = self._moment(book, record.size_lots, now)
             work = book.work_of(standing)
             is_forbidden = record.is_increase and not may_increase
@@ -332,11 +339,53 @@ class Engine:
             name = record.client_order_id
             if name in canceled or not (is_forbidden or is_over):
                 continue
-            if book.may_cancel(name, now.monotonic_ns):
+            amendment = None if is_forbidden else self._amend(book, standing, now)
+            if amendment is not None:
+                effects.append(amendment)
+            elif (is_forbidden or not book.is_amending(name)) and book.may_cancel(
+                name, now.monotonic_ns
+            ):
                 effects.append(CancelOrder(book.instrument.id, name))
         if is_quote_due and book.working.needs_quote:
             effects.append(AskQuote(book.instrument.id))
         return effects
+
+    def _amend(
+        self, book: InstrumentBook, standing: OrderStanding, now: Now
+    ) -> AmendOrder | None:
+        """Return how an overtaken order follows the price where the venue amends."""
+        record = standing.record
+        name, ticks = record.client_order_id, book.price_ticks_of(record)
+        is_resting = record.time_in_force is TimeInForce.POST_ONLY
+        if not (self._can_amend and is_resting and book.may_amend(name)):
+            return None
+        assert ticks is not None, "a resting order has a price"
+        work, price = book.work_of(standing), price_of(ticks, book.instrument)
+        moment = self._moment(book, record.size_lots, now)
+        target = requote_ticks(book.working, work, price, moment)
+        if target in {None, ticks} or (
+            record.is_increase and not self._may_follow(book, now)
+        ):
+            return None
+        assert target is not None, "checked above"
+        self._maker.count_sent(now)
+        book.amend(name, target)
+        book.count_quote()
+        return AmendOrder(replace(record.order(), price_ticks=target))
+
+    def _may_follow(self, book: InstrumentBook, now: Now) -> bool:
+        """Return whether what stops a new increase does not stop an old one either."""
+        around = self._maker.surroundings(
+            book, self._at_stake, self._exposure_of_all(), now
+        )
+        reason = check_amendment(around, self._settings.limits)
+        return not (reason or self._doubt(book, now))
+
+    def on_amended(
+        self, instrument: InstrumentId, client_order_id: str, *, is_done: bool
+    ) -> None:
+        """Take the venue's answer to an amendment; a no is followed by a cancel."""
+        self._books[instrument].amended(client_order_id, is_done=is_done)
 
     def _moment(self, book: InstrumentBook, missing_lots: int, now: Now) -> Moment:
         quote = book.quote(now.monotonic_ns)

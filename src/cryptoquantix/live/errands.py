@@ -18,6 +18,7 @@ from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.journal.records import OrderStanding
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
+    AmendOrder,
     AskQuote,
     CancelOrder,
     CrossLots,
@@ -91,6 +92,8 @@ class Errands:
                 self._report(effect)
             elif isinstance(effect, CancelOrder):
                 self._spawn(self.cancel(effect))
+            elif isinstance(effect, AmendOrder):
+                self._spawn(self._amend(engine, effect))
             elif isinstance(effect, CrossLots):
                 self._cross(effect)
             elif isinstance(effect, AskQuote):
@@ -168,6 +171,18 @@ class Errands:
             extra=describe(effect.record) | {"ms": round(took_ms, 1)},
         )
         self._settled(engine, standing)
+
+    async def _amend(self, engine: Engine, effect: AmendOrder) -> None:
+        order = effect.order
+        standing, is_done = await self._sender.amend(order)
+        engine.on_amended(order.instrument, order.client_order_id, is_done=is_done)
+        _LOG.info(
+            "amendment %s",
+            "sent" if is_done else "not taken",
+            extra=describe(standing.record) | {"ticks": order.price_ticks},
+        )
+        if any(s.record == standing.record for s in engine.unfinished):
+            self._settled(engine, standing)
 
     def _ask_quote(self, engine: Engine, instrument: InstrumentId) -> None:
         if instrument not in self._asked:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from cryptoquantix.control.permit import Permit
 from cryptoquantix.core.account import Position
 from cryptoquantix.core.instrument import Instrument, InstrumentId
+from cryptoquantix.core.order import Increase, Reduction
 from cryptoquantix.journal.records import CrossRecord, OrderRecord
 from cryptoquantix.orders.limits import Approved, LimitSettings
 from cryptoquantix.orders.styles import AT_MARKET, Working
@@ -168,13 +169,20 @@ class AskQuote:
 
 
 @dataclass(frozen=True, slots=True)
+class AmendOrder:
+    """A resting order of ours to be given another price, and nothing else."""
+
+    order: Increase | Reduction
+
+
+@dataclass(frozen=True, slots=True)
 class CrossLots:
     """Strategies took positions over from each other: to journal, nothing to send."""
 
     records: tuple[CrossRecord, ...]
 
 
-Effect = SendOrder | CancelOrder | Notice | AskQuote | CrossLots
+Effect = SendOrder | CancelOrder | AmendOrder | Notice | AskQuote | CrossLots
 
 
 class PermitSource(Protocol):

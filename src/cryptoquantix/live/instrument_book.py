@@ -10,7 +10,12 @@ from typing import Final
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.order import OrderState, OrderType, Side
-from cryptoquantix.journal.records import REDUCTION, CrossRecord, OrderStanding
+from cryptoquantix.journal.records import (
+    REDUCTION,
+    CrossRecord,
+    OrderRecord,
+    OrderStanding,
+)
 from cryptoquantix.live.events import (
     CrossLots,
     Notice,
@@ -54,6 +59,9 @@ class InstrumentBook:
         self._quote: Quote | None = None
         self._work: Work | None = None
         self._canceled_ns: dict[str, int] = {}
+        self._amending: set[str] = set()
+        self._amended_ticks: dict[str, int] = {}
+        self._unamendable: set[str] = set()
         # What each strategy holds here by the fills that are its own.
         self.attributed_lots: dict[str, int] = {}
         self.working: Working = most_urgent([s.working for s in subscriptions])
@@ -162,6 +170,34 @@ class InstrumentBook:
         self._canceled_ns[client_order_id] = monotonic_ns
         return True
 
+    def may_amend(self, client_order_id: str) -> bool:
+        """Return whether an order may follow the price: one amendment at a time."""
+        return not (
+            client_order_id in self._amending
+            or client_order_id in self._unamendable
+            or client_order_id in self._canceled_ns
+        )
+
+    def is_amending(self, client_order_id: str) -> bool:
+        """Return whether an amendment of an order is not answered yet."""
+        return client_order_id in self._amending
+
+    def amend(self, client_order_id: str, price_ticks: int) -> None:
+        """Note that an order is on its way to another price."""
+        self._amending.add(client_order_id)
+        self._amended_ticks[client_order_id] = price_ticks
+
+    def amended(self, client_order_id: str, *, is_done: bool) -> None:
+        """Note the venue's answer; one that said no is not asked again."""
+        self._amending.discard(client_order_id)
+        if not is_done:
+            self._amended_ticks.pop(client_order_id, None)
+            self._unamendable.add(client_order_id)
+
+    def price_ticks_of(self, record: OrderRecord) -> int | None:
+        """Return the price at which an order rests, as far as it is known."""
+        return self._amended_ticks.get(record.client_order_id, record.price_ticks)
+
     def attribute(self, standing: OrderStanding) -> None:
         """Count an ended order's fills as its strategies' own."""
         record = standing.record
@@ -250,7 +286,11 @@ class InstrumentBook:
         """Note that an order ended; one that filled nothing delays the next."""
         self.ended_ns = now.monotonic_ns
         kind = standing.record.kind
-        self._canceled_ns.pop(standing.record.client_order_id, None)
+        name = standing.record.client_order_id
+        self._canceled_ns.pop(name, None)
+        self._amended_ticks.pop(name, None)
+        self._amending.discard(name)
+        self._unamendable.discard(name)
         is_ours_to_end = standing.record.type is OrderType.LIMIT and (
             standing.state is OrderState.CANCELED
         )

@@ -28,6 +28,8 @@ from cryptoquantix.orders.styles import Leg
 # Slices, a flip's two legs, requotes and a few refusals fit in; a runaway does not.
 ATTEMPTS_MAX: Final = 50
 _SENT_MAX: Final = 2_048
+# The limits look back a minute: what is older is not carried along to every order.
+_SENT_NS: Final = 60 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class OrderMaker:
         now: Now,
     ) -> Surroundings:
         """Return what an order for ``book`` is held against now."""
+        while self._sent and now.monotonic_ns - self._sent[0] > _SENT_NS:
+            self._sent.popleft()
         account = at_stake.exposure()
         held = at_stake.exposure(book.instrument.id)
         assert account is not None, "nothing is planned before the account was read"
@@ -73,6 +77,10 @@ class OrderMaker:
             permit=now.permit,
             monotonic_now_ns=now.monotonic_ns,
         )
+
+    def count_sent(self, now: Now) -> None:
+        """Count a request of an order against the throttle."""
+        self._sent.append(now.monotonic_ns)
 
     def make(self, decision: Decision, leg: Leg) -> list[Effect]:
         """Return the order to send where every limit allows it, or what is told."""

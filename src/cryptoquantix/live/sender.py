@@ -10,6 +10,7 @@ twice: a new attempt is a new order with a new id.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Final
 
 from cryptoquantix.control.permit import RECEIVE_WINDOW_MS
@@ -19,11 +20,12 @@ from cryptoquantix.core.errors import (
     Halted,
     OrderNotFound,
     OrderRefused,
+    OutcomeUnknown,
     RateLimited,
     VenueError,
     VenueUnavailable,
 )
-from cryptoquantix.core.order import Increase, OrderState
+from cryptoquantix.core.order import Increase, OrderState, Reduction
 from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.events import PermitSource, SendOrder
@@ -103,6 +105,47 @@ class Sender:
                 raise
             return self._failed(standing, error)
         return self.see(standing, found)
+
+    async def amend(self, order: Increase | Reduction) -> tuple[OrderStanding, bool]:
+        """
+        Give a resting order another price; return where it stands, and if it has it.
+
+        Its size and its id stay, so that a repeated or a lost one doubles nothing.
+        What is known of the order is read anew after the answer: others look, too.
+
+        Raises
+        ------
+        JournalError
+            If it could not be written: then nothing was sent.
+        """
+        name, decided_ns = order.client_order_id, self._clock.monotonic_ns()
+        standing = self._known(name)
+        if standing.state is not OrderState.WORKING:
+            return standing, False
+        text = f"to {order.price_ticks} ticks"
+        note = OrderNote(name, self._clock.time_ns(), "amend", standing.state, text)
+        self._journal.record_note(note)
+        check = None
+        if isinstance(order, Increase):
+            check = partial(self._check_increase, decided_ns)
+        try:
+            found = await self._venue.amend(order, check)
+        except OutcomeUnknown as error:
+            return self._lose(self._known(name), str(error)), True
+        except OrderNotFound:
+            return await self.look_up(self._known(name)), False
+        except (VenueError, Halted) as error:
+            _LOG.warning("amendment failed: %s", error, extra={"order": name})
+            return self._known(name), False
+        except BaseException as error:
+            self._lose(self._known(name), repr(error))
+            raise
+        return self.see(self._known(name), found), True
+
+    def _known(self, name: str) -> OrderStanding:
+        found = self._journal.order(name)
+        assert found is not None, "an order that rests was journalled"
+        return found
 
     async def look_up(self, standing: OrderStanding) -> OrderStanding:
         """

@@ -130,6 +130,11 @@ def check_order(
     return Refused(order, reason) if reason else Approved(order, _STAMP)
 
 
+def check_amendment(around: Surroundings, settings: LimitSettings) -> str:
+    """Return why a resting increase must not follow the price, or nothing."""
+    return _permit(around) or _throttle(around, settings) or _collar(around, settings)
+
+
 def room_lots(around: Surroundings, settings: LimitSettings, side: Side) -> int:
     """
     Return the lots that still fit under every cap on that side, toward zero.

@@ -136,6 +136,21 @@ def is_to_be_canceled(
     return best > price if work.side is Side.BUY else best < price
 
 
+def requote_ticks(
+    working: Working, work: Work, price: Decimal, moment: Moment
+) -> int | None:
+    """Return the price that an overtaken post-only order is to follow to, if any."""
+    is_done = work.quotes >= working.requotes_max or _is_over(
+        working, work, moment.now_ns
+    )
+    if working.style is not Style.POST_ONLY or is_done:
+        return None
+    if not is_to_be_canceled(working, work, price, moment):
+        return None
+    leg = _resting(work, moment)
+    return None if leg is None else leg.price_ticks
+
+
 def _is_over(working: Working, work: Work, now_ns: int) -> bool:
     return now_ns - work.started_ns >= working.seconds * NS_PER_SECOND
 

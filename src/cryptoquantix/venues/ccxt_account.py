@@ -124,10 +124,30 @@ class CcxtAccount:
         await self.order_budget.take(1, is_urgent=True)
         return await self._place(order, Attempt(is_once=True))
 
+    @property
+    def can_amend(self) -> bool:
+        """Whether a resting order may be given another price, and keeps the rest."""
+        return False
+
+    async def amend(
+        self, order: Increase | Reduction, permit_check: PermitCheck | None
+    ) -> VenueOrder:
+        """Give the resting order with this id the price of ``order``, nothing else."""
+        assert self.can_amend, "asked only where it can be done"
+        if isinstance(order, Increase):
+            assert permit_check is not None, "an increase needs a permit"
+            permit_check()
+        await self.order_budget.take(1, is_urgent=True)
+        return await self._amend(order, Attempt(check=permit_check, is_once=True))
+
     # -- a venue's own ----------------------------------------------------------
 
     async def _place(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
         """Send an order, reduce-only where it is a reduction."""
+        raise NotImplementedError
+
+    async def _amend(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
+        """Send a resting order's new price."""
         raise NotImplementedError
 
     async def _venue_time_ms(self) -> int:

@@ -17,7 +17,12 @@ from typing import Any, Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import CredentialsRefused, VenueError
+from cryptoquantix.core.errors import (
+    CredentialsRefused,
+    OrderNotFound,
+    OutcomeUnknown,
+    VenueError,
+)
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -310,6 +315,30 @@ class CcxtBybit(CcxtAccount):
                 order.instrument, order.client_order_id
             )
         return _accepted(order, venue_order_id)
+
+    @property
+    def can_amend(self) -> bool:
+        """True: PostOnly, reduceOnly, id and size stay as they are."""
+        return True
+
+    async def _amend(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
+        name, request = order.client_order_id, f"amend {order.client_order_id}"
+        params = _LINEAR | {
+            "symbol": order.instrument.symbol,
+            "orderLinkId": name,
+            "price": self._price_text(order),
+        }
+        await self._call(
+            request, attempt, "privatePostV5OrderAmend", params, changes_orders=True
+        )
+        # The answer is an id alone, and one that would take is canceled after it.
+        try:
+            return await self.order_by_client_id(order.instrument, name)
+        except OrderNotFound:
+            raise
+        except VenueError as error:
+            msg = f"what became of {request} cannot be read: {error}"
+            raise OutcomeUnknown(msg, venue=self.venue, request=request) from None
 
     async def _venue_time_ms(self) -> int:
         answer = await self._call("time", Attempt(), "publicGetV5MarketTime", {})

@@ -276,6 +276,29 @@ class CcxtBinance(CcxtAccount):
         except UNREADABLE as error:
             raise self._unreadable_order(request, error) from None
 
+    @property
+    def can_amend(self) -> bool:
+        """True: GTX, reduce-only, id and size stay as they are."""
+        return True
+
+    async def _amend(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
+        # The size is that of the whole order, what has filled included.
+        params = {
+            "symbol": order.instrument.symbol,
+            "side": order.side.value.upper(),
+            "origClientOrderId": order.client_order_id,
+            "quantity": self._size_text(order),
+            "price": self._price_text(order),
+        }
+        request = f"amend {order.client_order_id}"
+        row = await self._call(
+            request, attempt, "fapiPrivatePutOrder", params, changes_orders=True
+        )
+        try:
+            return self._reader.order(row, order.client_order_id)
+        except UNREADABLE as error:
+            raise self._unreadable_order(request, error) from None
+
     async def _venue_time_ms(self) -> int:
         answer = await self._call("time", Attempt(), "fapiPublicGetTime", {})
         with self._shaped("time"):

@@ -152,6 +152,21 @@ class VenuePort(Protocol):
         """Send a reduction; nothing of ours holds it up."""
         ...
 
+    @property
+    def can_amend(self) -> bool:
+        """Whether a resting order may be given another price, and keeps the rest."""
+        ...
+
+    async def amend(
+        self, order: Increase | Reduction, permit_check: PermitCheck | None
+    ) -> VenueOrder:
+        """
+        Give the resting order with this id the price of ``order``, and nothing else.
+
+        An increase needs ``permit_check``, which runs right before the bytes go out.
+        """
+        ...
+
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> None:
         """Cancel one order; :class:`OrderNotFound` where it rests no more."""
         ...
