@@ -26,7 +26,7 @@ def end(process: subprocess.Popen, seconds: float = 10.0) -> int:
     return process.wait(seconds)
 
 
-def wait_for(condition, seconds: float = 20.0, step: float = 0.02):
+def wait_for(condition, seconds: float = 60.0, step: float = 0.02):
     """Return the first true value of ``condition()``, or fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -126,7 +126,7 @@ def start_simulator(tmp_path: Path, *args: str) -> Iterator[SimulatorProcess]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     try:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 20.0)
+        ready, _, _ = select.select([process.stdout], [], [], 60.0)
         text = process.stdout.readline() if ready else b""
         assert text, f"the simulator is not ready: {errors.read_text()}"
         yield SimulatorProcess(process, json.loads(text))

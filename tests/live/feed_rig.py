@@ -165,7 +165,7 @@ def _keeper(heard, kind, name):
     return keep
 
 
-async def until(condition, seconds=20):
+async def until(condition, seconds=60):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - a test's patience
             await asyncio.sleep(0.01)

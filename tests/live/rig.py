@@ -80,7 +80,7 @@ class Rig:
             assert process.poll() is None, self.log()
             return self.log().count('"event": "reconciled"') >= times
 
-        wait_for(reconciled, 30)
+        wait_for(reconciled, 90)
 
     # -- permits ----------------------------------------------------------------
 

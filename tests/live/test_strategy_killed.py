@@ -199,13 +199,13 @@ async def kill_again_and_again(commands, heard):
             # At the first snapshots of this start, or in the middle of a later round.
             count = int(random.integers(1, 2 * len(STRATEGIES)))
             commands.start_dying(FAULTS[kill // 2 % len(FAULTS)], count)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while commands.strategy.poll() is None:  # noqa: ASYNC110 - patience
                     await asyncio.sleep(0.02)
             assert commands.strategy.returncode == -9
             continue
         commands.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while len(heard) < len(STRATEGIES) or any(
                 len(targets) <= before.get(key, 0) for key, targets in heard.items()
             ):
@@ -219,7 +219,7 @@ async def kill_again_and_again(commands, heard):
 async def settle(tmp_path, commands, simulator, heard):
     """Let it run on, stop the market, and wait until the last states are kept."""
     seen = {key: targets[-1].bar_close_ns for key, targets in heard.items()}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while any(
             targets[-1].bar_close_ns < seen[key] + 3 * MINUTE_NS
             for key, targets in heard.items()
