@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -62,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    logging.disable()
     for latency_ms in LATENCIES_MS:
         print(json.dumps(measure(latency_ms, arguments.rounds)), flush=True)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND
-from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.order import client_order_id
 from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderRecord
 from cryptoquantix.journal.store import Journal
