@@ -133,10 +133,16 @@ class BybitState:
         )
 
     def day_of(self, market: Market, time_ns: int) -> DayFigures:
-        """Return the figures of the last day; they are a second old at most."""
+        """
+        Return the figures of the last day, a second old at most.
+
+        Of hundreds of instruments they are older, a second for each twenty: a day is
+        1 440 bars to add up.
+        """
         symbol = market.listing.symbol
         known = self._days.get(symbol)
-        if known is not None and 0 <= time_ns - known[0] < _DAY_FIGURES_NS:
+        age_ns = _DAY_FIGURES_NS * max(1, len(self.exchange.markets) // 20)
+        if known is not None and 0 <= time_ns - known[0] < age_ns:
             return known[1]
         figures = day_figures(market)
         self._days[symbol] = time_ns, figures
