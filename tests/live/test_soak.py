@@ -16,6 +16,7 @@ SECONDS = float(os.environ.get("CRYPTOQUANTIX_SOAK_SECONDS", "60"))
 def test_after_everything_went_wrong_journal_and_venues_agree(tmp_path):
     result = run(tmp_path, SECONDS, seed=2)
     assert result["ok"], result
-    assert result["taken"] > SECONDS
+    # Some six a second where the machine has nothing else to do.
+    assert result["taken"] > SECONDS / 2
     if SECONDS >= ROUND_SECONDS:
         assert set(ACTS) <= result["acts"].keys()
