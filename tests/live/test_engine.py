@@ -581,6 +581,20 @@ def test_a_resting_increase_is_canceled_once_no_permit_allows_it(tmp_path):
     assert not [e for e in world.engine.plan_all(world.now) if type(e) is CancelOrder]
 
 
+def test_an_order_that_no_permit_allowed_still_begins_as_a_resting_one(tmp_path):
+    world = styled(tmp_path, POST_ONLY)
+    world.mode = PermitMode.REDUCE_ONLY
+    world.read()
+    world.target(0.5)
+    for _ in range(60):
+        assert sent(quoted(world, 999, 1001)) == []
+        world.seconds += 0.5
+        world.read()
+    world.mode = PermitMode.TRADE
+    (effect,) = sent([*world.engine.plan_all(world.now), *quoted(world, 999, 1001)])
+    assert effect.record.time_in_force.value == "post_only"
+
+
 def test_a_resting_order_follows_the_price_a_bounded_number_of_times(tmp_path):
     world = styled(tmp_path, POST_ONLY)
     world.read()

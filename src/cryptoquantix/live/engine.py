@@ -421,6 +421,8 @@ class Engine:
         if leg is None:
             return [AskQuote(book.instrument.id)] if book.working.needs_quote else []
         effects = self._maker.make(decision, leg)
+        is_sent = any(isinstance(effect, SendOrder) for effect in effects)
+        book.count_leg(is_sent=is_sent, is_resting=_rests(leg))
         for effect in effects:
             if isinstance(effect, SendOrder):
                 record = effect.record
@@ -441,10 +443,7 @@ class Engine:
         if isinstance(intent, ReductionIntent) and not may_increase:
             # Whoever took the permit wants us out: nothing is worked any longer.
             return Leg(intent.size_lots)
-        leg = next_leg(book.working, work, self._moment(book, intent.size_lots, now))
-        if leg is not None and leg.time_in_force is TimeInForce.POST_ONLY:
-            book.count_quote()
-        return leg
+        return next_leg(book.working, work, self._moment(book, intent.size_lots, now))
 
     def _doubt(self, book: InstrumentBook, now: Now) -> str:
         """Return why nothing may be increased from what is known, or nothing."""
@@ -454,6 +453,10 @@ class Engine:
         if now.monotonic_ns - self._account_asked_ns > READING_NS_MAX:
             return "the account was not read lately"
         return ""
+
+
+def _rests(leg: Leg) -> bool:
+    return leg.time_in_force is TimeInForce.POST_ONLY
 
 
 def _cancels(intents: Iterable[Intent]) -> list[CancelIntent]:

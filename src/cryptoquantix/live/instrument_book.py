@@ -58,6 +58,7 @@ class InstrumentBook:
         self._told: dict[str, str] = {}
         self._quote: Quote | None = None
         self._work: Work | None = None
+        self._is_begun = False
         self._canceled_ns: dict[str, int] = {}
         self._amending: set[str] = set()
         self._amended_ticks: dict[str, int] = {}
@@ -141,6 +142,7 @@ class InstrumentBook:
         """Return the piece of work under way, begun now where none is on that side."""
         if self._work is None or self._work.side is not side:
             self._work = Work(side, size_lots, monotonic_ns)
+            self._is_begun = False
         elif size_lots > self._work.size_lots:
             # More is wanted than at first: the slices grow, the deadline stays.
             self._work = replace(self._work, size_lots=size_lots)
@@ -157,6 +159,20 @@ class InstrumentBook:
         """Note that a resting order was sent."""
         if self._work is not None:
             self._work = replace(self._work, quotes=self._work.quotes + 1)
+
+    def count_leg(self, *, is_sent: bool, is_resting: bool) -> None:
+        """
+        Note that an order of the work was sent, or that a limit stopped it.
+
+        Work of which nothing was ever sent has not begun: its time and its quotes are
+        there in full once the limit, a missing permit say, is gone.
+        """
+        if is_sent:
+            self._is_begun = True
+            if is_resting:
+                self.count_quote()
+        elif not self._is_begun:
+            self._work = None
 
     def rest(self) -> None:
         """Note that there is nothing to trade: the next work begins anew."""
