@@ -20,7 +20,6 @@ from cryptoquantix.alarms.watching import Patience
 from cryptoquantix.apps.acknowledge import FOLDER, WATCH_FOLDER
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
-from cryptoquantix.apps.services_heard import hear_services
 from cryptoquantix.apps.settings import (
     AlarmSettings,
     Settings,
@@ -88,6 +87,10 @@ async def _run(settings: Settings, on_ready: OnReady, *, is_watch_only: bool) ->
             )
             async with asyncio.TaskGroup() as tasks:
                 if settings.fed_instruments and not is_watch_only:
+                    from cryptoquantix.apps.services_heard import (  # noqa: PLC0415 - NATS, for who has a bus
+                        hear_services,
+                    )
+
                     tasks.create_task(
                         hear_services(settings.nats.url, service.services)
                     )

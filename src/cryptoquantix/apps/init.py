@@ -141,7 +141,7 @@ def _known(venues: Sequence[str]) -> list[str]:
 def _venue(name: str, mode: Mode, ask: Ask | None) -> dict[str, Any]:
     keys: dict[str, Any] = KEYLESS
     if mode is Mode.PAPER:
-        keys = _pair(_made_up) | {"risk": _pair(_made_up)}
+        keys = _key_and_secret(_made_up) | {"risk": _key_and_secret(_made_up)}
     elif mode in {Mode.TESTNET, Mode.LIVE} and ask is not None:
         keys = _asked(name, "", ask) | {"risk": _asked(name, "risk", ask)}
     return _addresses(name, mode) | keys
@@ -156,7 +156,7 @@ def _addresses(name: str, mode: Mode) -> dict[str, Any]:
     return {"rest": f"http://{host}", "ws": f"ws://{host}"}
 
 
-def _pair(give: Callable[[str], str]) -> dict[str, str]:
+def _key_and_secret(give: Callable[[str], str]) -> dict[str, str]:
     return {what: give(what) for what in ("key", "secret")}
 
 
@@ -175,7 +175,7 @@ def _asked(name: str, place: str, ask: Ask) -> dict[str, str]:
             return ""
         return ask(f"{name}, {what} of {_WHO[place]} (empty: {variable}): ").strip()
 
-    return _pair(give)
+    return _key_and_secret(give)
 
 
 def _variable(name: str, place: str, what: str) -> str:
@@ -197,14 +197,14 @@ async def _check_keys(settings: Settings) -> None:
     )
 
     for name, venue in settings.venues.items():
-        pairs = {"": venue, "risk": venue.risk}
+        accounts = {"": venue, "risk": venue.risk}
         given = {
-            place: (pair.key.get_secret_value(), pair.secret.get_secret_value())
-            for place, pair in pairs.items()
+            place: (one.key.get_secret_value(), one.secret.get_secret_value())
+            for place, one in accounts.items()
         }
-        for place, pair in given.items():
-            if not all(pair):
-                what = "secret" if pair[0] else "key"
+        for place, (key, secret) in given.items():
+            if not (key and secret):
+                what = "secret" if key else "key"
                 msg = (
                     f"{name} has no {what} of {_WHO[place]}, and what is live is tried "
                     f"before it is written: set {_variable(name, place, what)}, or "

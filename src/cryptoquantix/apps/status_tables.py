@@ -191,16 +191,16 @@ def positions(rows: tuple[PositionRow, ...]) -> Table:
         foreign = "" if row.is_traded else " (not ours)"
         table.add_row(
             Text(row.instrument + foreign, style=YELLOW if foreign else ""),
-            f"{amount(row.size)} {row.unit}" if is_open else "flat",
-            amount(row.entry_price),
-            amount(row.mark_price),
-            f"{amount(row.pnl_unrealized)} {row.currency}" if is_open else "",
+            f"{grouped(row.size)} {row.unit}" if is_open else "flat",
+            grouped(row.entry_price),
+            grouped(row.mark_price),
+            f"{grouped(row.pnl_unrealized)} {row.currency}" if is_open else "",
             str(row.orders or ""),
         )
     return table
 
 
-def amount(text: str) -> str:
+def grouped(text: str) -> str:
     """Return decimal text as people read it: grouped, at most eight places."""
     try:
         value = Decimal(text)

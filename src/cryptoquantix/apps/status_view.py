@@ -18,7 +18,7 @@ from cryptoquantix.apps.status_tables import (
     RED,
     YELLOW,
     age,
-    amount,
+    grouped,
     plain_table,
     positions,
     services,
@@ -249,7 +249,7 @@ def _held(status: RiskStatus) -> Table:
     names = ("venue", "symbol", "size", "mark")
     table = plain_table("Positions, as the daemon read them", *names)
     for one in status.held_positions:
-        table.add_row(one.venue, one.symbol, amount(one.size), amount(one.mark_price))
+        table.add_row(one.venue, one.symbol, grouped(one.size), grouped(one.mark_price))
     return table
 
 

@@ -118,5 +118,5 @@ def _value(fill: FillRecord, lots: int) -> Decimal:
     return _booked(size / price if fill.is_inverse else size * price)
 
 
-def _booked(amount: Decimal) -> Decimal:
-    return amount.quantize(_UNIT, ROUND_HALF_EVEN)
+def _booked(value: Decimal) -> Decimal:
+    return value.quantize(_UNIT, ROUND_HALF_EVEN)
