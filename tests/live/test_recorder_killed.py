@@ -88,6 +88,15 @@ class Stage:
             for time_ns, trade_id, price, size, is_maker in rows.iter_rows()
         ]
 
+    async def start_again(self):
+        """Start the recorder, and wait until it has heard of every instrument."""
+        self.sent.statuses.clear()
+        self.commands.start("recorder")
+        count = len(INSTRUMENTS)
+        await until(lambda: self.sent.statuses, 40)
+        await until(lambda: self.sent.statuses[-1].instruments == count, 40)
+        await asyncio.sleep(1.0)
+
     async def until_recorded(self, seconds=60):
         """Stop the market and wait until its last prints are in the catalog."""
         self.simulator.admin("/tape", {"paused": True})
@@ -142,8 +151,7 @@ async def test_a_killed_recorder_fetches_what_it_missed(stage):
     await asyncio.sleep(2.0)
     missed = [sum(t[4] > died[v] for t in stage.sent.ticks[v]) for v in INSTRUMENTS]
     assert all(50 < count < 900 for count in missed)
-    stage.commands.start("recorder")
-    await asyncio.sleep(3.0)
+    await stage.start_again()
     await stage.until_recorded()
     await stage.until_whole(INSTRUMENTS)
     for venue, key in KEYS.items():
@@ -162,8 +170,7 @@ async def test_what_a_venue_no_longer_has_stays_a_gap_with_its_own_ends(stage):
     stage.simulator.admin("/tape", {"speed": 400})
     await asyncio.sleep(2.0)
     stage.simulator.admin("/tape", {"speed": 5})
-    stage.commands.start("recorder")
-    await asyncio.sleep(4.0)
+    await stage.start_again()
     await stage.until_recorded()
     whole = [one for one in INSTRUMENTS if one is not Venue.BYBIT]
     await stage.until_whole(whole)
