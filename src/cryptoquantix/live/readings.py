@@ -38,6 +38,7 @@ _READ_SECONDS_PER_INSTRUMENT: Final = 0.6
 _FILLS_NS: Final = 15 * NS_PER_SECOND
 _FILLS_NS_PER_INSTRUMENT: Final = 2 * NS_PER_SECOND
 _BUNCH_SECONDS: Final = 0.05
+_ENDED_SECONDS: Final = 0.03
 _HINT_SECONDS: Final = 1.0
 _SWEEP_NS: Final = 60 * NS_PER_SECOND
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
@@ -108,7 +109,8 @@ class Readings:
         engine.on_order(standing, self._now())
         if standing.state.is_terminal:
             self._ended_ns = self._clock.monotonic_ns()
-            self._wake.set()
+            # Orders that other venues were sent at the same moment are answered first.
+            asyncio.get_running_loop().call_later(_ENDED_SECONDS, self._wake.set)
 
     # -- what is read -----------------------------------------------------------
 
