@@ -695,6 +695,21 @@ def test_who_leaves_first_is_closed_by_an_order_of_its_own(rivals):
     assert crosses(rivals.read()) == []
 
 
+def test_two_that_leave_at_the_same_bar_never_share_one_order_id(rivals):
+    """The first one's order is decided, and not in the journal yet."""
+    rivals.target(0.2, strategy="bull")
+    rivals.run(rivals.target(0.3, strategy="bear"))
+    assert rivals.held[BTC] == 5_000
+    rivals.seconds += 60
+    rivals.read()
+    first = sent(rivals.target(0.0, strategy="bull"))
+    second = sent(rivals.target(0.0, strategy="bear"))
+    names = [effect.record.client_order_id for effect in (*first, *second)]
+    assert len(set(names)) == len(names) == 1
+    rivals.run([*first, *second])
+    assert rivals.held[BTC] == 0
+
+
 def test_what_was_crossed_is_known_after_a_restart(rivals):
     rivals.target(0.5, strategy="bull")
     for effect in rivals.target(-0.5, strategy="bear"):

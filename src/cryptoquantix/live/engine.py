@@ -420,7 +420,7 @@ class Engine:
         leg = self._leg(book, decision.intent, decision.now)
         if leg is None:
             return [AskQuote(book.instrument.id)] if book.working.needs_quote else []
-        effects = self._maker.make(decision, leg)
+        effects = self._maker.make(decision, leg, self._unfinished)
         is_sent = any(isinstance(effect, SendOrder) for effect in effects)
         book.count_leg(is_sent=is_sent, is_resting=_rests(leg))
         for effect in effects:

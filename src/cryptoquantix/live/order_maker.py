@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,11 +84,18 @@ class OrderMaker:
         """Count a request of an order against the throttle."""
         self._sent.append(now.monotonic_ns)
 
-    def make(self, decision: Decision, leg: Leg) -> list[Effect]:
-        """Return the order to send where every limit allows it, or what is told."""
+    def make(
+        self, decision: Decision, leg: Leg, unfinished: Container[str]
+    ) -> list[Effect]:
+        """
+        Return the order to send where every limit allows it, or what is told.
+
+        ``unfinished`` are the ids of orders that were decided and did not end: those of
+        this turn are not in the journal yet.
+        """
         book, around = decision.book, decision.around
         record = self._record(decision, leg)
-        if record is None:
+        if record is None or record.client_order_id in unfinished:
             return []
         if record.is_increase and record.attempt >= ATTEMPTS_MAX:
             return [*book.tell(record.kind, f"{ATTEMPTS_MAX} attempts for one bar")]
