@@ -232,6 +232,26 @@ def test_a_catalog_somebody_writes_to_is_waited_for(tmp_path):
     assert ids_of(held(tmp_path)) == list(range(1, 11))
 
 
+async def test_a_start_that_waits_for_the_catalog_can_be_stopped(tmp_path):
+    """A thread that waits on would keep the process from ending."""
+    killed = a_recorder(tmp_path)
+    hear(killed, batch(range(1, 11)))
+    (tmp_path / "catalog").mkdir()
+    recorder = a_recorder(tmp_path)
+    with locked(tmp_path / "catalog"):
+        task = asyncio.create_task(recorder.run())
+        async with asyncio.timeout(5):
+            while not recorder._storing.locked():  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+        has_ended = recorder._storing.acquire(timeout=5)
+        recorder._is_ending.set()  # so that a failure does not keep pytest waiting
+        assert has_ended
+    assert len(tick_spool.spool_files(tmp_path / "spool")) == 1
+
+
 def test_ticks_of_another_origin_are_never_mixed(tmp_path):
     real = a_recorder(tmp_path, source="aggTrades")
     hear(real, batch(range(1, 11)))

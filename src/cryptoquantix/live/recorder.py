@@ -137,11 +137,12 @@ class Recorder:
         Cancellation ends the open segment and puts it into the catalog, within the
         time that takes.
         """
-        await asyncio.to_thread(self._store_all)
-        self._last = dict(self._newest)
-        for wanted in await asyncio.to_thread(self._open_gaps):
-            self._filler.begin(wanted)
         try:
+            # It waits for a catalog that cannot be written: only the end below ends it.
+            await asyncio.to_thread(self._store_all)
+            self._last = dict(self._newest)
+            for wanted in await asyncio.to_thread(self._open_gaps):
+                self._filler.begin(wanted)
             await self._listen()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._sync_for_ever())
