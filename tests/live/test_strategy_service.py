@@ -242,6 +242,20 @@ async def test_a_restart_arrives_at_the_same_targets(tmp_path):
         assert {target.warmup_from_ns for target in one.targets} == {from_ns}
 
 
+async def test_a_restart_that_asks_for_more_history_gets_it(tmp_path):
+    """With longer windows, what was enough before would hold it flat for days."""
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start(warmup_bars=DAY_MINUTES)
+        await one.trade(TICKS[CUT : CUT + 50])
+        await one.until_closed(one.last_close())
+        await one.stop()
+        await one.start(warmup_bars=2 * DAY_MINUTES)
+        await one.trade(TICKS[CUT + 50 : CUT + 100])
+        await one.until_closed(one.last_close())
+        last = one.targets[-1]
+        assert last.bar_close_ns - last.warmup_from_ns >= 2 * DAY_MINUTES * MINUTE_NS
+
+
 @pytest.fixture
 def snapshots(tmp_path, monkeypatch):
     """Snapshots that are written at once; anew for every start."""

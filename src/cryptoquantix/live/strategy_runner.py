@@ -287,7 +287,8 @@ class StrategyRunner:
         """Return where the warm-up begins: where it began before, if that serves."""
         wanted_ns = self.plan.warmup_bars * self.plan.interval_ns
         before = self._first_open_ns
-        if 0 < before < span.until_ns <= before + 2 * wanted_ns:
+        # A bar too late would leave windows that have grown since empty for days.
+        if before > 0 and wanted_ns <= span.until_ns - before <= 2 * wanted_ns:
             return before
         return max(0, span.until_ns - wanted_ns)
 
