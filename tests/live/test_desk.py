@@ -318,6 +318,22 @@ async def test_a_stop_cancels_an_increase_that_may_rest_without_an_answer(bench)
     assert bench.venue.canceled == ["cqx-1"]
 
 
+async def test_a_stop_cancels_an_increase_that_arrives_after_the_first_cancel(bench):
+    """Its answer never came; the venue takes it a moment after it knew nothing."""
+    record, order = resting("cqx-1", "increase", Side.BUY)
+    desk = await bench.start()
+    bench.journal.record_order(record)
+    sender = desk._sender
+    lost = sender._lose(
+        OrderStanding(record, OrderState.IN_FLIGHT, 0, "", 1), "no answer"
+    )
+    desk._engine.on_order(lost, desk._now())
+    asyncio.get_running_loop().call_later(1.2, bench.venue._accept, order)
+    await bench.end(OnStop.CANCEL_INCREASES)
+    await asyncio.sleep(1.3)
+    assert bench.venue.orders["cqx-1"].state is OrderState.CANCELED
+
+
 async def test_foreign_orders_and_positions_are_reported_and_left_alone(bench):
     bench.venue.held[ETH] = 7
     bench.venue.held[BTC] = 3

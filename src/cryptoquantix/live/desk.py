@@ -211,18 +211,28 @@ class Desk:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 for _ in range(_CANCELS_MAX):
-                    if await self._errands.cancel(effect):
-                        await self._note_end(standing)
+                    is_taken = await self._errands.cancel(effect)
+                    if is_taken and await self._is_over(record.client_order_id):
                         return True
                     await asyncio.sleep(_CANCEL_AGAIN_SECONDS)
         _LOG.error("it may still rest", extra=describe(record))
         return False
 
-    async def _note_end(self, standing: OrderStanding) -> None:
-        """Journal what became of an order: no reading of this process will."""
+    async def _is_over(self, client_order_id: str) -> bool:
+        """
+        Journal what became of a canceled order; return whether it can rest no more.
+
+        No reading of this process will. One without an answer may reach the venue
+        after the cancel that found nothing: that has to be proven like any absence.
+        """
+        standing = self._journal.order(client_order_id)
+        if standing is None:
+            return True  # never written, so never sent
+        is_known = standing.state is OrderState.WORKING
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_NOTE_SECONDS):
-                await self._sender.look_up(standing)
+                standing = await self._sender.look_up(standing)
+        return is_known or standing.state.is_terminal
 
     async def _release_dead_man(self, left: Sequence[OrderStanding]) -> None:
         """Let the venue's switch go: it would cancel what is left on purpose."""
