@@ -396,6 +396,21 @@ def test_orders_that_were_under_way_together_make_no_position_to_wait_for(world)
     assert [e.approved.order.side for e in effects] == [Side.SELL]
 
 
+def test_a_wall_clock_that_stepped_back_takes_no_late_position_for_ours(world):
+    world.read()
+    world.run(world.target(0.2))
+    world.seconds += 1
+    world.wall_step = -30
+    (increase,) = sent(world.target(0.5))
+    world.finish(increase)
+    held, world.held[BTC] = world.held[BTC], 2_000  # it lags behind the fill
+    world.seconds += 0.1
+    assert orders(world.read()) == []
+    world.held[BTC] = held
+    world.seconds += 0.1
+    assert orders(world.read()) == []
+
+
 def test_a_reading_asked_for_before_the_order_ended_does_not_count(world):
     world.read()
     effects = world.target(0.5)
@@ -614,6 +629,16 @@ def test_a_resting_order_follows_the_price_a_bounded_number_of_times(tmp_path):
         world.seconds += 1
         effects = world.read()
     assert kinds == ["limit", "limit", "limit", "market"]
+
+
+def test_an_amendment_refused_after_its_order_ended_leaves_nothing_behind(world):
+    world.read()
+    (increase,) = sent(world.target(0.5))
+    name = increase.record.client_order_id
+    world.engine._books[BTC].amend(name, 1)
+    world.finish(increase)
+    world.engine.on_amended(BTC, name, is_done=False)
+    assert world.engine._books[BTC]._unamendable == set()
 
 
 def test_a_cap_of_one_instrument_bounds_what_is_bought(tmp_path):

@@ -426,6 +426,7 @@ class Engine:
         for effect in effects:
             if isinstance(effect, SendOrder):
                 record = effect.record
+                book.begin(record.client_order_id, decision.now.monotonic_ns)
                 self._at_stake.on_sent(record, decision.around.price)
                 self._unfinished[record.client_order_id] = OrderStanding(
                     record, OrderState.JOURNALED, 0, "", record.created_ns

@@ -50,7 +50,8 @@ class InstrumentBook:
         self._taken_ns: dict[str, int] = {}
         self.ended_ns = 0
         self.is_settled = True
-        self._ended_wall_ns = 0
+        self._expected_ns = 0
+        self._begun_ns: dict[str, int] = {}
         self._mark: tuple[Decimal, int] = (Decimal(0), 0)
         self._expected_lots = 0
         self._failures: dict[str, int] = {}
@@ -205,6 +206,8 @@ class InstrumentBook:
 
     def amended(self, client_order_id: str, *, is_done: bool) -> None:
         """Note the venue's answer; one that said no is not asked again."""
+        if client_order_id not in self._amending:
+            return  # it ended meanwhile: nothing is kept of it
         self._amending.discard(client_order_id)
         if not is_done:
             self._amended_ticks.pop(client_order_id, None)
@@ -264,6 +267,10 @@ class InstrumentBook:
             )
         ]
 
+    def begin(self, client_order_id: str, monotonic_ns: int) -> None:
+        """Note when an order was decided; all others are of an earlier process."""
+        self._begun_ns[client_order_id] = monotonic_ns
+
     def expect(self, standing: OrderStanding, now: Now) -> None:
         """
         Await the position that an ended order makes before the next plan.
@@ -272,8 +279,11 @@ class InstrumentBook:
         one of them was planned from held already: any reading after both will do.
         """
         record = standing.record
-        self.is_settled = record.created_ns < self._ended_wall_ns
-        self._ended_wall_ns = now.time_ns
+        # Not by the record's wall time: one that stepped back would make every order
+        # look as if it had been under way with the one before it.
+        begun_ns = self._begun_ns.pop(record.client_order_id, 0)
+        self.is_settled = begun_ns < self._expected_ns
+        self._expected_ns = now.monotonic_ns
         filled = record.side.sign * standing.filled_lots
         self._expected_lots = record.held_lots + filled
 
