@@ -21,7 +21,7 @@ from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.data.ingest import ingest
-from cryptoquantix.data.layout import DatasetKey, Marker
+from cryptoquantix.data.layout import MARKER, DatasetKey, Marker
 from cryptoquantix.data.quality import check
 from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import recorded_gaps
@@ -217,6 +217,20 @@ def test_a_day_that_is_over_becomes_one_file(tmp_path):
     assert [file.name for file in catalog.files(KEY, first)] == ["part-00000.parquet"]
     assert len(catalog.files(KEY, last)) == 1
     assert held(tmp_path).equals(before)
+
+
+def test_what_is_not_the_recorders_is_not_read(tmp_path):
+    """A catalog of years takes no time, and a broken file in it stops nothing."""
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(1, 11)))
+    store(recorder)
+    bars = tmp_path / "catalog" / DatasetKey(DatasetKind.BARS, BTC, "1m").path
+    (bars / "date=2023-11-15").mkdir(parents=True)
+    (bars / MARKER).write_text(Marker("klines").text())
+    (bars / "date=2023-11-15" / "part-00000.parquet").write_bytes(b"PAR1 cut short")
+    again = a_recorder(tmp_path)
+    again._compact_all()
+    assert again._newest == {BTC: (10, START_NS + 10 * 10**6)}
 
 
 def test_a_catalog_somebody_writes_to_is_waited_for(tmp_path):

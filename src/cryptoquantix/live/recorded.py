@@ -12,7 +12,7 @@ import polars as pl
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.data.catalog import Catalog
-from cryptoquantix.data.layout import DatasetKey
+from cryptoquantix.data.layout import DatasetKey, dataset_keys
 from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import NOT_HEARD, recorded_gaps
 from cryptoquantix.live.gap_filler import WantedGap
@@ -25,21 +25,21 @@ def newest_ticks(root: Path) -> dict[InstrumentId, tuple[int, int]]:
     """Return id and time of the newest tick held of each instrument."""
     catalog = Catalog(root)
     found = {}
-    for dataset in catalog.datasets():
-        if dataset.kind is not DatasetKind.TICKS or not dataset.rows:
+    for key in dataset_keys(root):
+        # Of a catalog of years only each instrument's last day is read.
+        dates = catalog.dates(key) if key.kind is DatasetKind.TICKS else []
+        files = catalog.files(key, dates[-1]) if dates else []
+        if not files:
             continue
-        date = catalog.dates(dataset.key)[-1]
         last = (
-            pl.scan_parquet(
-                catalog.files(dataset.key, date), glob=False, hive_partitioning=False
-            )
+            pl.scan_parquet(files, glob=False, hive_partitioning=False)
             .select(pl.col("trade_id"), pl.col("time").to_physical())
             .sort("time", "trade_id")
             .tail(1)
             .collect(engine="streaming")
         )
-        trade_id, time_ns = last.row(0)
-        found[dataset.instrument] = trade_id, time_ns
+        for trade_id, time_ns in last.iter_rows():
+            found[key.instrument] = trade_id, time_ns
     return found
 
 

@@ -34,7 +34,7 @@ from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import DataError
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.data.catalog import Catalog
-from cryptoquantix.data.layout import DatasetKey, Marker
+from cryptoquantix.data.layout import DatasetKey, Marker, dataset_keys
 from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import (
     NOT_HEARD,
@@ -371,7 +371,7 @@ class Recorder:
     def _compact_all(self) -> None:
         """Make one file of each day that has others after it."""
         catalog = Catalog(self.catalog)
-        for key in [one.key for one in catalog.datasets()]:
+        for key in dataset_keys(self.catalog):
             if key.kind is not DatasetKind.TICKS:
                 continue
             for date in catalog.dates(key)[:-1]:
