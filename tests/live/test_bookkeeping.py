@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
@@ -9,8 +11,10 @@ from cryptoquantix.core.errors import VenueUnavailable
 from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.records import Baseline, OrderStanding
 from cryptoquantix.live.bookkeeping import Bookkeeping
-from cryptoquantix.live.events import SendOrder
-from live.fake_venue import BTC, FakeVenue
+from cryptoquantix.live.events import SendOrder, Subscription
+from cryptoquantix.live.readings import Readings
+from cryptoquantix.live.sender import Sender
+from live.fake_venue import BTC, ETH, FakePermits, FakeVenue
 from live.test_engine import World
 
 
@@ -119,6 +123,59 @@ async def test_a_position_that_no_fill_explains_is_told_at_the_second_reading(wo
         await world.compare()
         assert len(world.notices) == (reading >= 2)
     assert world.notices[0].kind == "position differs"
+
+
+async def test_an_order_that_ended_while_others_were_read_stays_ended(tmp_path):
+    """Its amendment's answer overtakes the list that still shows it resting."""
+    pair = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
+    world, clock = World(tmp_path / "journal.sqlite", pair), SystemClock()
+    venue = FakeVenue(BTC, ETH)
+    world.read()
+    sender = Sender(world.journal, venue, FakePermits(clock), clock)
+    working = []
+    for id_ in (BTC, ETH):
+        (effect,) = [e for e in world.target(0.5, id_=id_) if isinstance(e, SendOrder)]
+        world.journal.record_order(effect.record)
+        await venue.place_increase(effect.approved.order, lambda: None)
+        shown = venue.orders[effect.record.client_order_id]
+        seen = replace(shown, state=OrderState.WORKING, filled_lots=0)
+        begun = OrderStanding(effect.record, OrderState.IN_FLIGHT, 0, "", 0)
+        world.engine.on_order(sender.see(begun, seen), world.now)
+        working.append(seen)
+    look_up, (first, second) = venue.order_by_client_id, working
+
+    async def slow(instrument, name):
+        if name == first.client_order_id:
+            (standing,) = [
+                s
+                for s in world.engine.unfinished
+                if s.record.client_order_id == second.client_order_id
+            ]
+            filled = venue.orders[second.client_order_id]
+            world.engine.on_order(sender.see(standing, filled), world.now)
+        return await look_up(instrument, name)
+
+    venue.order_by_client_id = slow
+    readings = Readings(
+        port=venue,
+        sender=sender,
+        clock=clock,
+        now=lambda: world.now,
+        carry_out=lambda *_: None,
+    )
+    books = Bookkeeping(
+        port=venue,
+        journal=world.journal,
+        clock=clock,
+        instruments=venue.listed,
+        report=lambda _: None,
+    )
+    half = replace(second, filled_lots=10)
+    await readings._take_orders(world.engine, books, [half])
+    assert world.engine.unfinished == ()
+    assert world.journal.unfinished() == []
+    assert world.engine._books[ETH].attributed_lots == {"trend": 5_000}
+    world.journal.close()
 
 
 async def test_funding_is_read_from_the_last_reading_on(tmp_path):

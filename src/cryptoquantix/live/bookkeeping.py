@@ -173,7 +173,9 @@ class Bookkeeping:
                 continue
             found = resting.pop(standing.record.client_order_id, None)
             after = (
-                sender.see(standing, found) if found else await sender.look_up(standing)
+                sender.see(sender.newest(standing), found)
+                if found
+                else await sender.look_up(standing)
             )
             if after != standing:
                 moved.append(after)

@@ -250,7 +250,7 @@ class Readings:
         self, engine: Engine, books: Bookkeeping, orders: list[VenueOrder]
     ) -> None:
         for standing in await books.take_orders(orders, engine, self._sender):
-            self.settled(engine, standing)
+            self.settled(engine, self._sender.newest(standing))
 
     def _are_fills_due(self, engine: Engine, now_ns: int) -> bool:
         every_ns = max(_FILLS_NS, len(engine.traded) * _FILLS_NS_PER_INSTRUMENT)

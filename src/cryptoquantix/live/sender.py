@@ -163,13 +163,24 @@ class Sender:
                 record.order().instrument, name
             )
         except OrderNotFound:
-            return self._missed(standing, asked_ns)
+            return self._missed(self.newest(standing), asked_ns)
         except VenueError as error:
             if name not in self._complained:
                 self._complained.add(name)
                 _LOG.warning("look-up failed: %s", error, extra={"order": name})
             return standing
-        return self.see(standing, found)
+        return self.see(self.newest(standing), found)
+
+    def newest(self, standing: OrderStanding) -> OrderStanding:
+        """
+        Return how an order ended where it did meanwhile, else ``standing``.
+
+        Whoever waited for the venue since it took ``standing`` asks: an amendment's
+        answer, or a look-up's, may have come first, and what ended does not rest again
+        for an older sight of it.
+        """
+        known = self._journal.order(standing.record.client_order_id)
+        return standing if known is None or not known.state.is_terminal else known
 
     def see(self, standing: OrderStanding, found: VenueOrder) -> OrderStanding:
         """Take the venue's sight of an order; return where it stands."""
@@ -220,6 +231,8 @@ class Sender:
 
     def _missed(self, standing: OrderStanding, asked_ns: int) -> OrderStanding:
         name = standing.record.client_order_id
+        if standing.state.is_terminal:
+            return standing
         if standing.state is OrderState.WORKING:
             # It rested a moment ago; a venue that forgot it is asked again as unknown.
             return self._lose(standing, "no longer known to the venue")
