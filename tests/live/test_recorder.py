@@ -219,6 +219,25 @@ def test_a_day_that_is_over_becomes_one_file(tmp_path):
     assert held(tmp_path).equals(before)
 
 
+def test_a_stop_waits_for_one_day_to_become_one_file_at_most(tmp_path, monkeypatch):
+    recorder = a_recorder(tmp_path)
+    day = 86_400 * 10**9
+    for start in range(1, 81, 10):  # four days of two segments each
+        ids = range(start, start + 10)
+        hear(recorder, batch(ids, start_ns=START_NS + (start - 1) // 20 * day))
+        store(recorder)
+    compacted = []
+
+    def stopped_meanwhile(_root, _key, date):
+        compacted.append(date)
+        recorder._is_ending.set()
+        return 2
+
+    monkeypatch.setattr(recorder_module, "compact", stopped_meanwhile)
+    recorder._compact_all()
+    assert compacted == Catalog(tmp_path / "catalog").dates(KEY)[:1]
+
+
 def test_what_is_not_the_recorders_is_not_read(tmp_path):
     """A catalog of years takes no time, and a broken file in it stops nothing."""
     recorder = a_recorder(tmp_path)

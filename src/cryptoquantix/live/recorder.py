@@ -377,6 +377,8 @@ class Recorder:
             for date in catalog.dates(key)[:-1]:
                 if not any(f.name.startswith("seg-") for f in catalog.files(key, date)):
                     continue
+                if self._is_ending.is_set():
+                    return  # the process ends once this thread has
                 try:
                     files = compact(self.catalog, key, date)
                 except DataError as error:
