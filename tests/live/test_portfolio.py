@@ -15,13 +15,14 @@ from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
 from cryptoquantix.core.account import AccountSnapshot, Position
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import InstrumentId, Venue
-from cryptoquantix.core.order import OrderState
-from cryptoquantix.journal.records import OrderNote, OrderStanding
+from cryptoquantix.core.order import OrderState, OrderType, Side, TimeInForce
+from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
 from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import Now, SendOrder, Subscription, Wanted
 from cryptoquantix.live.portfolio import Portfolio
-from live.fake_venue import instrument
+from live.fake_venue import BTC, ETH, instrument
 from live.test_engine import SETTINGS, START_NS
 
 PRICE = Decimal(1000)
@@ -262,3 +263,49 @@ def test_a_silent_venue_counts_with_its_last_reading_and_what_was_under_way(jour
     world.do((1, "target", 2.0))
     _, long, _ = world.check()
     assert long == NET_MAX * 3 * EQUITY
+
+
+def reading(lots):
+    position = Position(BTC, lots, Decimal(1000), Decimal(1000), Decimal(0))
+    held = (position,) if lots else ()
+    return AccountSnapshot(Decimal(10_000), Decimal(10_000), "USD", held, 0)
+
+
+def decided(id_, side, lots):
+    return OrderRecord(
+        client_order_id="cqx-1",
+        account="main",
+        strategy="trend",
+        instrument=str(id_),
+        bar_ns=1,
+        attempt=0,
+        kind="reduction",
+        side=side,
+        size_lots=lots,
+        type=OrderType.MARKET,
+        price_ticks=None,
+        time_in_force=TimeInForce.GTC,
+        lot_size="0.001",
+        target=0.0,
+        reference_price="1000",
+        wanted_lots=0,
+        held_lots=lots,
+        created_ns=1,
+        build="test",
+    )
+
+
+def test_a_reduction_without_a_mark_counts_at_the_price_of_its_target():
+    at_stake = AtStake({BTC: instrument(BTC)})
+    at_stake.on_account(reading(5_000), 1, lambda _: True)
+    at_stake.on_sent(decided(BTC, Side.SELL, 5_000), Decimal(0))
+    found = at_stake.exposure()
+    assert (found.long_quote, found.short_quote) == (5_000, 0)
+
+
+def test_an_order_of_what_is_listed_no_more_ends_no_desk():
+    at_stake = AtStake({BTC: instrument(BTC)})
+    at_stake.on_account(reading(5_000), 1, lambda _: True)
+    left = OrderStanding(decided(ETH, Side.SELL, 10), OrderState.WORKING, 0, "1", 0)
+    at_stake.on_order(left, 2)
+    assert at_stake.exposure().gross_quote == 5_000

@@ -77,7 +77,12 @@ class AtStake:
                 del self._orders[name]
 
     def on_sent(self, record: OrderRecord, price: Decimal) -> None:
-        """Count an order from its decision on, valued as it was then."""
+        """
+        Count an order from its decision on, valued as it was then.
+
+        A reduction goes without a mark, too (0): it counts at its target's price.
+        """
+        price = price or Decimal(record.reference_price)
         self._orders[record.client_order_id] = _Order(record, price)
 
     def on_order(self, standing: OrderStanding, monotonic_ns: int) -> None:
@@ -119,6 +124,8 @@ class AtStake:
             lots = order.lacking_lots(self._asked_ns)
             if not lots or instrument not in {None, record.instrument}:
                 continue
-            listed = self._instruments[order.instrument]
+            listed = self._instruments.get(order.instrument)
+            if listed is None:
+                continue  # listed no more: its position is not read either
             value = lots * lot_quote(listed, order.price)
             yield UnderWay(record.side, value, record.is_increase)
