@@ -71,7 +71,10 @@ def run_matrix(
     records = np.zeros((len(cells), days.count, len(FIELDS)))
     # Those that see the same of the market next to each other: see ``pack``.
     views = [passes.strategy.view(params) for params in cells]
-    order = sorted(range(len(cells)), key=lambda cell: views.index(views[cell]))
+    place: dict[object, int] = {}
+    for view in views:
+        place.setdefault(view, len(place))
+    order = sorted(range(len(cells)), key=lambda cell: place[views[cell]])
     largest = passes.lane_driver.LANES_MAX
     parts = [[order[i] for i in part] for part in _parts(len(cells), largest)]
     done = [0] * len(parts)
