@@ -69,12 +69,7 @@ def run_matrix(
         )
         raise SettingsError(msg)
     records = np.zeros((len(cells), days.count, len(FIELDS)))
-    # Those that see the same of the market next to each other: see ``pack``.
-    views = [passes.strategy.view(params) for params in cells]
-    place: dict[object, int] = {}
-    for view in views:
-        place.setdefault(view, len(place))
-    order = sorted(range(len(cells)), key=lambda cell: place[views[cell]])
+    order = _by_view([passes.strategy.view(params) for params in cells])
     largest = passes.lane_driver.LANES_MAX
     parts = [[order[i] for i in part] for part in _parts(len(cells), largest)]
     done = [0] * len(parts)
@@ -112,6 +107,14 @@ def _until_done(running: set[Future[None]]) -> Iterator[None]:
         for future in ended:
             future.result()
         yield
+
+
+def _by_view(views: Sequence[object]) -> list[int]:
+    """Return the cells' order: who sees the same of the market is neighbors."""
+    first: dict[object, int] = {}
+    for cell, view in enumerate(views):
+        first.setdefault(view, cell)
+    return sorted(range(len(views)), key=lambda cell: first[views[cell]])
 
 
 def _parts(cells: int, largest: int) -> list[range]:
