@@ -437,3 +437,27 @@ async def test_an_answer_about_another_order_says_nothing_about_ours(venue, stub
     stub.answers["GET", "/fapi/v1/order"] = ORDER | {"clientOrderId": "cqx-9"}
     with pytest.raises(VenueError):
         await venue.order_by_client_id(BTC, "cqx-1")
+
+
+async def test_funding_of_more_than_one_page_is_read_to_its_end(venue, stub):
+    """What the first page leaves out lies before the next reading's beginning."""
+    rows = [
+        {
+            "symbol": symbol,
+            "incomeType": "FUNDING_FEE",
+            "income": "-0.01",
+            "asset": "USDT",
+            "time": 1_700_000_000_000 + at,
+            "tranId": at,
+        }
+        for at in range(700)
+        for symbol in ("BTCUSDT", "ETHUSDT")
+    ]
+
+    async def income(params):
+        found = [r for r in rows if r["time"] >= int(params["startTime"])]
+        return found[: int(params["limit"])]
+
+    stub.answers["GET", "/fapi/v1/income"] = income
+    flows = await venue.funding([BTC], 1_700_000_000_000_000_000)
+    assert [flow.flow_id for flow in flows] == [str(at) for at in range(700)]

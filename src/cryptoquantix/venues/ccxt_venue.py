@@ -32,6 +32,7 @@ _VENUE: Final = Venue.BINANCE.value
 _FILLS_PAGE: Final = 1_000
 _FILL_PAGES_MAX: Final = 20
 _INCOME_PAGE: Final = 1_000
+_INCOME_PAGES_MAX: Final = 20
 _COUNTDOWN_MS: Final = 30_000
 
 _TIMES_IN_FORCE: Final = {
@@ -190,21 +191,26 @@ class CcxtBinance(CcxtAccount):
         self, instruments: Iterable[InstrumentId], since_ns: int
     ) -> list[CashFlow]:
         """Return funding booked at ``since_ns`` or later, oldest first."""
-        rows = await self._read(
-            "income",
-            30,
-            "fapiPrivateGetIncome",
-            incomeType="FUNDING_FEE",
-            startTime=str(since_ns // NS_PER_MS),
-            limit=str(_INCOME_PAGE),
-        )
-        wanted = set(instruments)
-        with self._shaped("income"):
-            found = self._reader.funding(rows)
-        return sorted(
-            (flow for flow in found if flow.instrument in wanted),
-            key=lambda flow: flow.venue_time_ns,
-        )
+        wanted, start_ms = set(instruments), since_ns // NS_PER_MS
+        found: list[CashFlow] = []
+        for _ in range(_INCOME_PAGES_MAX):
+            rows = await self._read(
+                "income",
+                30,
+                "fapiPrivateGetIncome",
+                incomeType="FUNDING_FEE",
+                startTime=str(start_ms),
+                limit=str(_INCOME_PAGE),
+            )
+            with self._shaped("income"):
+                found += self._reader.funding(rows)
+                last_ms = max((int(row["time"]) for row in rows), default=start_ms)
+            if len(rows) < _INCOME_PAGE or last_ms <= start_ms:
+                break
+            # Bookings of one moment may lie on both pages.
+            start_ms = last_ms
+        once = {(f.instrument, f.flow_id): f for f in found if f.instrument in wanted}
+        return sorted(once.values(), key=lambda flow: flow.venue_time_ns)
 
     async def listen_key(self) -> str:
         """Return the key of the private stream, which holds for an hour."""
