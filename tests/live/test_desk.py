@@ -165,6 +165,24 @@ async def test_nothing_counts_as_compared_before_the_account_was_read(bench):
     await until(lambda: desk.is_reconciled)
 
 
+async def test_a_reading_answers_every_hint_before_it(bench):
+    desk = await bench.start()
+    await asyncio.sleep(0.1)  # the first readings are over
+    readings, account = [], bench.venue.account
+
+    async def counted():
+        readings.append(bench.clock.monotonic_ns())
+        return await account()
+
+    bench.venue.account = counted
+    desk.hint()
+    desk.read_soon()
+    await asyncio.sleep(0.5)
+    assert len(readings) == 1
+    desk.hint()
+    await until(lambda: len(readings) == 2, 1.5)
+
+
 async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):
     desk = await bench.start()
     desk.on_target(wanted(0.5), BTC)

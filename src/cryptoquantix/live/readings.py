@@ -75,6 +75,7 @@ class Readings:
         self._now = now
         self._carry_out = carry_out
         self._wake = asyncio.Event()
+        self._due: asyncio.TimerHandle | None = None
         self._look_ups: dict[str, tuple[int, int]] = {}
         self._hinted = False
         self._hint_read_ns = -NS_PER_SECOND
@@ -102,7 +103,7 @@ class Readings:
         self._hinted = True
         since_ns = self._clock.monotonic_ns() - self._hint_read_ns
         delay = max(_BUNCH_SECONDS, _HINT_SECONDS - since_ns / NS_PER_SECOND)
-        asyncio.get_running_loop().call_later(delay, self._wake.set)
+        self._wake_in(delay)
 
     def settled(self, engine: Engine, standing: OrderStanding) -> None:
         """Tell the engine where an order stands, and read what it changed."""
@@ -110,7 +111,20 @@ class Readings:
         if standing.state.is_terminal:
             self._ended_ns = self._clock.monotonic_ns()
             # Orders that other venues were sent at the same moment are answered first.
-            asyncio.get_running_loop().call_later(_ENDED_SECONDS, self._wake.set)
+            self._wake_in(_ENDED_SECONDS)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Read then at the latest: a reading that begins before answers this one."""
+        loop = asyncio.get_running_loop()
+        if self._due is not None and self._due.when() <= loop.time() + seconds:
+            return
+        self._forget_due()
+        self._due = loop.call_later(seconds, self._wake.set)
+
+    def _forget_due(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
     # -- what is read -----------------------------------------------------------
 
@@ -228,6 +242,7 @@ class Readings:
                 await self._wake.wait()
         is_woken = self._wake.is_set()
         self._wake.clear()
+        self._forget_due()
         return is_woken
 
     async def _read_woken(self, engine: Engine, books: Bookkeeping) -> None:
