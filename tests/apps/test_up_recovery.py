@@ -75,6 +75,10 @@ class Deployment:
             wait_for(self.is_ready, 60.0, 0.2)
             yield process
 
+    def said(self, name: str) -> str:
+        """The last lines of one ``cqx up``, to know why it did what it did."""
+        return (self.directory / f"{name}.log").read_text()[-2_000:]
+
     def is_ready(self) -> bool:
         return all(service.condition == "ready" for service in self.services().values())
 

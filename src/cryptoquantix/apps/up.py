@@ -51,6 +51,7 @@ _NATS_SECONDS: Final = 10.0
 _SIMULATOR_SECONDS: Final = 60.0  # it reads days of bars from the real venues
 _RISK_SECONDS: Final = 20.0
 _OTHERS_SECONDS: Final = 25.0
+_ASK_AGAIN_SECONDS: Final = 1.0
 _PORT_SECONDS: Final = 3.0
 
 type Announce = Callable[[ServiceState], None]
@@ -294,11 +295,12 @@ async def _release(
     risk: Detached, client: OperatorClient, *, leave_unguarded: bool
 ) -> str:
     """Stop the daemon if nothing is left to guard; return what was done and why."""
-    try:
-        why = await client.left()
-        is_flat = not why
-    except DaemonError as error:
-        is_flat, why = False, str(error)
+    why = await _left(client)
+    if why:
+        # A halt's last step, or a reading that came late: asked once more.
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        why = await _left(client)
+    is_flat = not why
     if is_flat or leave_unguarded:
         await risk.stop()
         note = "the book is flat" if is_flat else "UNGUARDED, as --leave-unguarded asks"
@@ -307,6 +309,14 @@ async def _release(
         f"the risk daemon keeps running (pid {risk.state.pid}): {why}; "
         f"the next `cqx up` adopts it"
     )
+
+
+async def _left(client: OperatorClient) -> str:
+    """Return what is left to guard, or why nobody knows; empty: the book is flat."""
+    try:
+        return await client.left()
+    except DaemonError as error:
+        return str(error)
 
 
 async def _wait_free(port: int, setting: str) -> None:
