@@ -143,7 +143,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_says_what_is_left(tmp_path) -> None
             wait_for(lambda: "risk" in services() and services()["risk"].pid)
             nats = identify(services()["nats"].pid)
             daemon = identify(services()["risk"].pid)
-            nats.send(signal.SIGSTOP)  # it takes its whole time to end
+            daemon.send(signal.SIGSTOP)  # whether the book is flat it will not say
             up.send_signal(signal.SIGINT)
             time.sleep(1.0)
             assert up.poll() is None
