@@ -158,7 +158,7 @@ WHO = ("--who", "ada", "--reason", "a test")
 def test_each_service_comes_back_alone_and_a_halt_is_not_forgotten(
     deployment,
 ) -> None:
-    with deployment.up("first") as up:
+    with deployment.up("first"):
         assert set(deployment.pids()) == {*CHILDREN, "risk"}
         assert deployment.cqx("rearm", *WHO)["state"] == "ARMED"
         for name in CHILDREN:
@@ -174,7 +174,17 @@ def test_each_service_comes_back_alone_and_a_halt_is_not_forgotten(
         assert status["trip"]["cause"]
         wait_for(deployment.messages, 20.0, 0.2)
 
-        # The kill of `cqx up` itself: no orphan but the daemon, which still guards.
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_halted_daemon_outlives_a_killed_cqx_up_and_is_adopted_by_the_next(
+    deployment,
+) -> None:
+    with deployment.up("first") as up:
+        deployment.cqx("halt", *WHO)
+        wait_for(lambda: deployment.state() == "HALTED", 20.0, 0.2)
+
+        # No orphan but the daemon, which still guards.
         pids = deployment.pids()
         children = [identify(pids[name]) for name in CHILDREN]
         daemon = identify(pids["risk"])
@@ -201,8 +211,8 @@ def test_each_service_comes_back_alone_and_a_halt_is_not_forgotten(
         # A rearm proves flat afresh; the halt after it is verified by this daemon.
         assert deployment.cqx("rearm", *WHO)["state"] == "ARMED"
         deployment.cqx("halt", *WHO)
-        wait_for(lambda: deployment.cqx("status")["is_flat"], 10.0, 0.2)
+        wait_for(lambda: deployment.cqx("status")["is_flat"], 20.0, 0.2)
         up.send_signal(signal.SIGTERM)
-        assert up.wait(20) == 0
-    assert not daemon.is_alive, "flat: the daemon ends with cqx up"
-    assert "the book is flat" in (deployment.directory / "second.log").read_text()
+        assert up.wait(40) == 0
+    assert not daemon.is_alive, deployment.said("second")
+    assert "the book is flat" in deployment.said("second")

@@ -12,7 +12,7 @@ from cryptoquantix.control.permit import PermitAnswer, PermitMode, PermitRequest
 from cryptoquantix.control.status import RiskState, RiskStatus
 from cryptoquantix.core.clock import NS_PER_SECOND, ManualClock
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.risk import flatten
+from cryptoquantix.risk import flatten, halt
 from cryptoquantix.risk.daemon import Daemon
 from cryptoquantix.risk.durable import DurableStore
 from cryptoquantix.risk.permits import HANDOVER_NS
@@ -241,7 +241,13 @@ async def test_flat_is_proven_by_fresh_reads_in_any_state(door):
     assert door.daemon.state is RiskState.ARMED
 
 
-async def test_what_cannot_be_read_is_not_flat(door):
+async def test_a_proof_of_flat_that_cannot_be_read_at_once_is_asked_again(door):
+    door.venue.faults["open_orders"] = [TimeoutError("not done within 2 s"), down()]
+    assert await door.get("/v1/flat") == (200, {"flat": True, "left": ""})
+
+
+async def test_what_cannot_be_read_is_not_flat(door, monkeypatch):
+    monkeypatch.setattr(halt, "PROOF_SECONDS", 0.1)
     door.venue.always["open_orders"] = down()
     status, body = await door.get("/v1/flat")
     assert (status, body["flat"]) == (200, False)

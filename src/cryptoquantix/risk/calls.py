@@ -18,5 +18,9 @@ type Call[T] = Callable[[], Awaitable[T]]
 
 async def within[T](seconds: float, call: Call[T]) -> T:
     """Make ``call`` and await it no longer than ``seconds``; else ``TimeoutError``."""
-    async with asyncio.timeout(seconds):
-        return await call()
+    try:
+        async with asyncio.timeout(seconds):
+            return await call()
+    except TimeoutError as error:
+        # A name alone tells an operator nothing; waiting for our own budget counts.
+        raise TimeoutError(str(error) or f"not done within {seconds:g} s") from None

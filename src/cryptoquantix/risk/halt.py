@@ -26,6 +26,10 @@ from cryptoquantix.risk.state import Latch
 from cryptoquantix.risk.steps import Reached, nothing
 
 RESTART_SECONDS: Final = 0.5
+PROOF_SECONDS: Final = 4.0
+"""How long a proof of flat that could not be read is begun again: whoever asked waits
+up to twice that, which must stay within an operator's patience for one answer."""
+
 GUARD_SYMBOLS_MAX: Final = 4
 """Symbols read each second (request weight 2 each); beyond, all in turn."""
 
@@ -153,7 +157,7 @@ class Halt:
 
     async def prove_flat(self) -> str:
         """Return what is left by fresh reads at every venue, or an empty text."""
-        await asyncio.gather(*(each.verify() for each in self.flatteners.values()))
+        await asyncio.gather(*map(_prove, self.flatteners.values()))
         return self.not_flat()
 
     def not_flat(self) -> str:
@@ -201,3 +205,17 @@ class Halt:
             for name, flattener in self.flatteners.items()
             for held in flattener.remains.positions
         )
+
+
+async def _prove(flattener: VenueFlattener) -> None:
+    """
+    Verify, again where the venue could not be read: what is open is an answer.
+
+    A list of all orders waits for the budget of request weight, which services that
+    were started again just now may have spent.
+    """
+    until = asyncio.get_running_loop().time() + PROOF_SECONDS
+    while not await flattener.verify() and not flattener.remains.is_complete:
+        if asyncio.get_running_loop().time() >= until:
+            return
+        await asyncio.sleep(RESTART_SECONDS)

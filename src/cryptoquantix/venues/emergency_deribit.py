@@ -253,8 +253,11 @@ class DeribitEmergency(EmergencyClient):
             *(self._log(coin, since_ns) for coin in sorted(self._held))
         )
         with self._shaped("transaction log"):
+            # The venue tells the newest first, also among those of one millisecond.
             entries = [
-                rows.ledger_entry(row, self._ahead_ms) for part in found for row in part
+                rows.ledger_entry(row, self._ahead_ms)
+                for part in found
+                for row in reversed(part)
             ]
         return tuple(sorted(entries, key=lambda entry: entry.time_ns))
 
