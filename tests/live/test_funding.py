@@ -137,6 +137,45 @@ async def test_a_start_leaves_out_what_lies_before_a_missing_charge():
     assert found == batch(some[24 * 60 :], rates)
 
 
+@pytest.mark.parametrize(
+    ("told", "interval", "missing"),
+    [
+        ((-8, 0, 16), 8, 8),
+        ((-8, 0, 16, 24, 32), 8, 8),
+        ((0, 4, 12, 16), 4, 8),  # eight hours, where four are the rule
+        ((0, 4, 12), 4, 8),
+        ((4, 5, 6, 7, 9, 10), 1, 8),
+    ],
+)
+async def test_a_charge_missing_between_known_ones_is_no_rate_of_zero(
+    told, interval, missing
+):
+    """The bar in which it was due is a minute long: its own ends tell nothing."""
+    async with Venue(max(told) + 0.1, charges(*told), interval) as venue:
+        due = bars(1, missing - 1)[-1:]
+        with pytest.raises(GapError, match="is missing"):
+            await venue.history().charged(due)
+        known = bars(1, max(told) - 1)[-1:]
+        [found] = await venue.history().charged(known)
+    assert found.funding_rate != 0.0
+
+
+@pytest.mark.parametrize(
+    ("told", "interval"),
+    [
+        ((-8, 0, 8, 12, 16), 4),  # eight hours became four
+        ((-8, 0, 8, 9, 10), 1),
+        ((0, 4, 8, 16), 8),
+        ((5, 6, 7, 8, 10, 16, 24), 8),  # hourly, then back to the hours of eight
+    ],
+)
+async def test_an_interval_that_changed_is_no_missing_charge(told, interval):
+    rates = charges(*told)
+    some = bars(max(told) - 5, 5)
+    async with Venue(max(told) + 0.1, rates, interval) as venue:
+        assert await venue.history().charged(some) == batch(some, rates)
+
+
 async def test_a_market_that_was_never_charged_starts_at_the_last_funding_time():
     some = bars(11)
     async with Venue(11.0, {}) as venue:

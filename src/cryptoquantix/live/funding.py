@@ -25,7 +25,8 @@ from cryptoquantix.venues.market_rest import MarketRest
 
 # Venues charge on whole hours, every eight at the longest; the same bound as research.
 _HOUR_NS: Final = 3_600 * NS_PER_SECOND
-_GAP_MAX_NS: Final = 8 * _HOUR_NS + 60 * NS_PER_SECOND
+_LATE_NS: Final = 60 * NS_PER_SECOND
+_GAP_MAX_NS: Final = 8 * _HOUR_NS + _LATE_NS
 
 
 class FundingHistory:
@@ -85,7 +86,11 @@ class FundingHistory:
         charges = await self._older(charges, first_ns, before_ns) + charges
         known_ns = first_ns
         if charges and charges[-1].time_ns >= before_ns:
-            known_ns = _known_from(charges, first_ns, last_ns)
+            within_ns = first_ns, last_ns
+            known_ns = max(
+                _known_from(charges, *within_ns),
+                _after_skipped(charges, due.interval_ns, *within_ns),
+            )
         elif is_start and not charges:
             known_ns = before_ns  # it was never charged: not listed, or just begun
         else:
@@ -130,6 +135,29 @@ def _known_from(charges: list[Charge], first_ns: int, last_ns: int) -> int:
     known_ns = first_ns
     for before, after in pairwise((first_ns, *within, last_ns)):
         if after - before > _GAP_MAX_NS:
+            known_ns = after
+    return known_ns
+
+
+def _after_skipped(
+    charges: list[Charge], interval_ns: int, first_ns: int, last_ns: int
+) -> int:
+    """
+    Return from when on no charge is missing between two that are told.
+
+    Intervals change, from eight hours to one and back, so one is too long only beside
+    the one before it and the one after it; after the last comes ``interval_ns``.
+    """
+    times = [charge.time_ns for charge in charges]
+    steps = [after - before for before, after in pairwise(times)]
+    known_ns = first_ns
+    for i, (before, after) in enumerate(pairwise(times)):
+        beside = max((*steps[max(i - 1, 0) : i], *steps[i + 1 : i + 2]), default=0)
+        if i == len(steps) - 1:
+            beside = max(beside, interval_ns)
+        hour_ns = (max(before, first_ns) // _HOUR_NS + 1) * _HOUR_NS
+        may_be_seen = hour_ns < after and hour_ns <= last_ns
+        if may_be_seen and after - before > beside + _LATE_NS:
             known_ns = after
     return known_ns
 
