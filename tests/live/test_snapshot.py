@@ -23,6 +23,7 @@ WHOSE = Identity(
     params="Params(a=1)",
     layout="State(bars:int)",
     bar_seconds=60,
+    warmup_bars=1_440,
     source="http://127.0.0.1:1",
 )
 ONE = Snapshot(
@@ -59,7 +60,7 @@ def test_a_target_that_is_no_number_is_kept_too(store):
 @pytest.mark.parametrize("name", [field.name for field in fields(Identity)])
 def test_a_snapshot_of_anything_else_is_refused(store, caplog, name):
     store.write(WHOSE, ONE)
-    other = {"bar_seconds": 300}.get(name, "other")
+    other = {"bar_seconds": 300, "warmup_bars": 2_880}.get(name, "other")
     wanted = replace(WHOSE, **{name: other})
     if name == "key":  # as if one file had been put in the place of another
         store.path(WHOSE.key).rename(store.path("other"))

@@ -323,6 +323,24 @@ async def test_a_snapshot_is_gone_on_from_with_the_bars_missed_alone(
         assert len({target.warmup_from_ns for target in one.targets}) == 1
 
 
+async def test_a_snapshot_of_less_history_than_is_asked_for_is_not_gone_on_from(
+    tmp_path, snapshots, caplog
+):
+    """Its windows would be as empty as they were, whatever warmup_days says now."""
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start(warmup_bars=DAY_MINUTES, snapshots=snapshots())
+        await one.trade(TICKS[CUT : CUT + 50])
+        await one.until_closed(one.last_close())
+        await Restarted(one, snapshots).until_kept()
+        await one.stop()
+        await one.start(warmup_bars=2 * DAY_MINUTES, snapshots=snapshots())
+        assert "another warmup_bars: 1440, not 2880" in caplog.records[-1].reason
+        await one.trade(TICKS[CUT + 50 : CUT + 100])
+        await one.until_closed(one.last_close())
+        last = one.targets[-1]
+        assert last.bar_close_ns - last.warmup_from_ns >= 2 * DAY_MINUTES * MINUTE_NS
+
+
 async def test_what_stands_is_said_again_where_nothing_was_missed(tmp_path, snapshots):
     """The target may have died with the service between its bar and the bus."""
     async with rig(tmp_path, TICKS[:CUT]) as one:
@@ -590,12 +608,12 @@ CARRY = ("agreement.carry", {"bars": 300})
 EIGHT_HOURS_MS = 8 * 3600 * 1000
 
 
-def charged_run(venue, from_ns=0):
+def charged_run(venue, from_ns=0, charges=5):
     """Targets of a plain run over the bars as research charges them."""
     bars = [b for b in venue.bars("BTCUSDT")[:-1] if b.open_time_ns >= from_ns]
     stepper = Stepper(*CARRY)
     charged = batch(bars, venue.charges)
-    assert len({bar.funding_rate for bar in charged}) > 5
+    assert len({bar.funding_rate for bar in charged}) > charges
     return {bar.close_time_ns: (stepper.step(bar), bar.close) for bar in charged}
 
 
@@ -660,6 +678,35 @@ async def test_a_restart_replays_the_charges_that_it_missed(tmp_path, snapshots)
         check(one.targets, charged_run(one.venue))
         assert len({target.warmup_from_ns for target in one.targets}) == 1
         assert int(one.venue.kline_requests[-1]["limit"]) < 1_000
+
+
+async def test_a_charge_that_is_never_told_means_a_warm_up_after_it(tmp_path):
+    """A later one is told: what was charged in between is not known, and not zero."""
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        charge(one.venue)
+        skipped_ms = START_NS // 10**6 + 10 * EIGHT_HOURS_MS
+        known_ns = (skipped_ms + EIGHT_HOURS_MS) * 10**6
+        one.venue.told_ms = skipped_ms - 1
+        before_ns = skipped_ms * 10**6 - MINUTE_NS
+        before = [t for t in TICKS[CUT:] if t.venue_time_ns < before_ns]
+        await one.start(carry=CARRY)
+        await one.trade(before)
+        await one.until_closed(one.last_close())
+        await one.trade(TICKS[CUT + len(before) : -50])
+        await one.until_closed(before_ns)
+        expected = charged_run(one.venue)
+        del one.venue.charges[skipped_ms]
+        one.venue.told_ms = 10**18
+        async with asyncio.timeout(5):
+            while one.runner.held:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+        await one.trade(TICKS[-50:])
+        await one.until_closed(one.last_close())
+        expected |= charged_run(one.venue, known_ns, charges=0)
+        told = [t for t in one.targets if not before_ns < t.bar_close_ns <= known_ns]
+        assert told == one.targets
+        check(told, expected)
+        assert one.targets[-1].warmup_from_ns == known_ns
 
 
 async def test_bars_that_waited_too_long_are_fetched_anew(tmp_path, monkeypatch):

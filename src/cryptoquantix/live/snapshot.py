@@ -40,7 +40,8 @@ class Identity:
     What a state belongs to; with another value of any it is of no use.
 
     ``code`` names the compiled strategy, ``build`` all of this package, ``layout``
-    what the state's bytes mean, ``source`` where the bars come from.
+    what the state's bytes mean, ``source`` where the bars come from. ``warmup_bars``
+    were asked for: one of fewer may have windows that are empty.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Identity:
     params: str
     layout: str
     bar_seconds: int
+    warmup_bars: int
     source: str
 
 

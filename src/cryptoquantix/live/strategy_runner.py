@@ -365,6 +365,7 @@ class StrategyRunner:
             params=repr(stepper.params),
             layout=layout,
             bar_seconds=self.plan.bar_seconds,
+            warmup_bars=self.plan.warmup_bars,
             source=self._history.source,
         )
 
