@@ -11,6 +11,7 @@ from cryptoquantix.bars.stream import BarBuilder
 from cryptoquantix.core.market import Bar, Tick
 from cryptoquantix.live.bar_seam import (
     DUPLICATES_MAX,
+    LATER_NS,
     BarSeam,
     SeamState,
     Span,
@@ -149,6 +150,23 @@ def test_a_feed_that_says_so_makes_the_venue_new_at_once():
     seam.add(first, TICK, LOT, -1)
     seam.add(second, TICK, LOT, first.trade_id)
     assert (seam.gaps, seam.duplicates) == (1, 0)
+
+
+def test_lower_ids_of_a_later_time_are_a_venue_that_numbers_anew():
+    """A feed that is new itself takes its first print for one that follows."""
+    old = ticks_at(range(1_000, 2_000, 10), first_id=500_000)
+    again = old[40:60]
+    new = ticks_at(range(2_000 + LATER_NS, 3_000 + LATER_NS, 10))
+    runner = Runner(old)
+    runner.run()
+    seam = runner.seam
+    for tick in again:
+        assert seam.add(tick, TICK, LOT, tick.trade_id - 1) == []
+    assert (seam.gaps, seam.duplicates, seam.state) == (0, 20, SeamState.LIVE)
+    for tick in new:
+        seam.add(tick, TICK, LOT, tick.trade_id - 1)
+    assert (seam.gaps, seam.duplicates) == (1, 20)
+    assert seam.wanted().from_ns == bars_of(old)[0][-1].close_time_ns
 
 
 def test_a_span_that_was_overtaken_is_refused():

@@ -170,6 +170,19 @@ def test_bybits_numbers_jump_and_only_what_the_feed_did_not_vouch_for_is_a_gap(
     assert check(Catalog(tmp_path / "catalog"), key).counts["gap"] == 1
 
 
+def test_a_venue_that_numbers_anew_behind_a_new_feed_is_recorded_and_noted(tmp_path):
+    """The feed knows of no ids before: it vouches for what it cannot know."""
+    recorder = a_recorder(tmp_path)
+    hear(recorder, batch(range(5_000, 5_010)))
+    again = batch(range(5_003, 5_006))
+    new = [batch(range(i, i + 5), start_ns=START_NS + 60 * 10**9) for i in (1, 6, 11)]
+    hear(recorder, again, *new, batch(range(14, 18), start_ns=START_NS + 60 * 10**9))
+    store(recorder)
+    assert ids_of(held(tmp_path)) == [*range(5_000, 5_010), *range(1, 18)]
+    [gap] = recorded_gaps(tmp_path / "catalog", KEY)
+    assert (gap.after_id, gap.before_id, gap.why) == (5_009, 1, "renumbered")
+
+
 def test_the_days_archive_fills_what_was_missed_and_doubles_nothing(tmp_path):
     recorder = a_recorder(tmp_path)
     hear(recorder, batch(range(1, 101)), batch(range(151, 301)))

@@ -15,11 +15,14 @@ from typing import Final, NamedTuple
 
 from cryptoquantix.bars.rule import HOLE_NS, flat_bar_count, open_time_ns
 from cryptoquantix.bars.stream import BarBuilder
+from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.market import Bar, Tick
 
 TICKS_KEPT_MAX: Final = 200_000
 # More than a feed that was killed repeats of its last moment.
 DUPLICATES_MAX: Final = 4_096
+# Prints of lower ids are of earlier times, whatever the order within a moment.
+LATER_NS: Final = 10 * NS_PER_SECOND
 
 
 class Span(NamedTuple):
@@ -200,9 +203,12 @@ class BarSeam:
         Return whether a print was seen before.
 
         Many in a row are no duplicates: the venue numbers anew, as a simulator does
-        that was started again.
+        that was started again. Nor is one that is later than the last one was.
         """
         if tick.trade_id > self._trade_id:
+            return False
+        is_live = self.state is SeamState.LIVE
+        if is_live and tick.venue_time_ns - self._tick_ns > LATER_NS:
             return False
         self.duplicates += 1
         self._duplicates_in_row += 1

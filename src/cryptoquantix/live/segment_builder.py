@@ -23,6 +23,7 @@ from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.quantity import float_from_steps, step_ratio
 from cryptoquantix.data.schema import TICKS, TIME
 from cryptoquantix.data.segments import NOT_HEARD, RENUMBERED, RecordedGap
+from cryptoquantix.live.bar_seam import LATER_NS
 from cryptoquantix.venues.instrument_stream import TickTuple
 
 _EXACT: Final = 2**53
@@ -145,17 +146,24 @@ def instrument_of(batch: TickBatch) -> InstrumentId | None:
 def gap_before(
     batch: TickBatch, last: tuple[int, int] | None, noted_ns: int
 ) -> RecordedGap | None:
-    """Return what is missing between the last tick and a batch, None where nothing."""
+    """
+    Return what is missing between the last tick and a batch, None where nothing.
+
+    Lower ids were heard before (the batch's end may be new), unless the feed says
+    that nothing is known before them, or they are of a later time: a feed that is new
+    itself takes its first print for one that follows, and cannot know better.
+    """
     if last is None:
         return None
     (last_id, last_ns), first = last, batch.ticks[0]
-    is_next = first[4] == last_id + 1 or -1 < batch.follows <= last_id
-    if is_next:
+    if first[4] <= last_id:
+        is_anew = batch.follows == -1 or first[0] - last_ns > LATER_NS
+        why = RENUMBERED if is_anew else ""
+    else:
+        is_next = first[4] == last_id + 1 or -1 < batch.follows <= last_id
+        why = "" if is_next else NOT_HEARD
+    if not why:
         return None
-    is_lower = first[4] <= last_id
-    if is_lower and batch.follows != -1:
-        return None  # heard before; its end may be new
-    why = RENUMBERED if is_lower else NOT_HEARD
     return RecordedGap(last_id, first[4], last_ns, first[0], noted_ns, why)
 
 
