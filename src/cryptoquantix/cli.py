@@ -618,7 +618,11 @@ def init(
     )
     is_local = done["mode"] in {"simulator", "paper"}
     flag = "" if is_local else " --live"
-    text = f"wrote {done['written']}; next: `cqx up{flag}`, then `cqx rearm{flag}`"
+    following = f"`cqx up{flag}`, then `cqx rearm{flag}`"
+    if done["keys_missing"]:
+        tables = sorted({name.rpartition(".")[0] for name in done["keys_missing"]})
+        following = f"fill in the keys under {', '.join(tables)}, then {following}"
+    text = f"wrote {done['written']}; next: {following}"
     _print(done, as_json=as_json, text=text)
 
 

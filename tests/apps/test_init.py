@@ -1,9 +1,11 @@
 import io
 import json
+import threading
 from stat import S_IMODE
 
 import pytest
 
+from cryptoquantix.apps import init
 from cryptoquantix.apps.addresses import ADDRESSES
 from cryptoquantix.apps.init import Mode, mode_of, run
 from cryptoquantix.apps.risk_limits import limits_of
@@ -66,13 +68,25 @@ def test_a_file_is_not_overwritten_unless_asked(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"venues": {}}', "null"])
-def test_a_line_of_something_else_writes_nothing(tmp_path, text) -> None:
+def test_a_line_of_something_else_writes_nothing(tmp_path, text, monkeypatch) -> None:
+    monkeypatch.setattr(init, "SIMULATOR_SECONDS", 0.2)
     line = tmp_path / "line.json"
     line.write_text(text)
     path = tmp_path / "cryptoquantix.toml"
     with pytest.raises(SettingsError, match="cqx simulate --json"):
         run(path, simulator_json=str(line), is_forced=False)
     assert not path.exists()
+
+
+def test_a_simulator_that_starts_just_now_is_waited_for(tmp_path) -> None:
+    line = tmp_path / "line.json"
+    line.touch()
+    path = tmp_path / "cryptoquantix.toml"
+    writer = threading.Timer(0.3, lambda: line.write_text(json.dumps(LINE) + "\n"))
+    writer.start()
+    run(path, simulator_json=str(line), is_forced=False)
+    writer.join()
+    assert load_settings(path).venues["binance"].rest == "http://127.0.0.1:5001"
 
 
 VENUES = ("binance", "bybit", "deribit")
@@ -136,10 +150,13 @@ def test_each_venue_asked_for_is_traded_at_the_addresses_of_the_mode(
     path = tmp_path / "cryptoquantix.toml"
     wanted = ["deribit", "bybit"]
     done = run(path, simulator_json=None, is_forced=False, mode=mode, venues=wanted)
+    parts = ("key", "secret", "risk.key", "risk.secret")
+    empty = [f"venues.{name}.{part}" for name in sorted(wanted) for part in parts]
     assert done == {
         "written": str(path),
         "mode": mode.value,
         "venues": ["bybit", "deribit"],
+        "keys_missing": [] if mode is Mode.PAPER else empty,
     }
     settings = load_settings(path)
     assert sorted(settings.venues) == sorted(wanted)

@@ -82,6 +82,13 @@ def test_a_wrong_question_is_one_sentence(
         read(deployment, **options)
 
 
+def test_no_logs_at_all_are_one_sentence(tmp_path: Path) -> None:
+    config = tmp_path / "cryptoquantix.toml"
+    config.write_text("")
+    with pytest.raises(SettingsError, match=r"no logs in .* yet: `cqx up` writes"):
+        merged_log.run(config, print)
+
+
 def test_a_tail_waits_for_whole_lines_and_begins_anew_when_cut(tmp_path: Path) -> None:
     file = tmp_path / "risk.log"
     file.write_text(line(1, "one") + line(2, "two")[:10])

@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from cryptoquantix.apps.up import release
+from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.risk_client.operator import OperatorClient
+from cryptoquantix.supervisor.detached import Detached
 from cryptoquantix.supervisor.process import identify
 from cryptoquantix.supervisor.record import read_record
+from cryptoquantix.supervisor.service import ServiceSpec
 from processes import wait_for
 
 CONFIG = """
@@ -25,6 +30,9 @@ url = "http://127.0.0.1:{risk}"
 [venues.binance]
 rest = "{rest}"
 ws = "ws://127.0.0.1:9"
+[venues.binance.risk]
+key = "k"
+secret = "s"
 """
 
 
@@ -90,6 +98,37 @@ def test_settings_without_a_venue_are_refused(tmp_path) -> None:
     run = up(config)
     assert run.returncode == 1
     assert "cqx init" in run.stderr
+
+
+def test_missing_keys_are_named_before_anything_starts(tmp_path) -> None:
+    config = write(tmp_path)
+    text = config.read_text().replace('key = "k"', 'key = ""')
+    strategy = """
+[[strategies]]
+name = "trend_breakout"
+instrument = "binance:BTCUSDT-PERP"
+"""
+    config.write_text(text + strategy)
+    run = up(config)
+    assert run.returncode == 1
+    assert (
+        "no value for venues.binance.key, venues.binance.secret, "
+        "venues.binance.risk.key:"
+    ) in run.stderr
+    assert not (tmp_path / "var").exists()
+
+
+async def test_a_daemon_that_does_not_run_is_not_said_to_go_on(tmp_path) -> None:
+    (port,) = free_ports(1)
+    spec = ServiceSpec("risk", ("true",), {}, tmp_path / "risk.log", ready=_never)
+    risk = Detached(spec, port=port, clock=SystemClock(), on_change=lambda _: None)
+    async with OperatorClient(f"http://127.0.0.1:{port}", "t") as client:
+        said = await release(risk, client, leave_unguarded=False)
+    assert "the risk daemon does NOT run" in said
+
+
+async def _never() -> bool:
+    return False
 
 
 def test_a_second_one_in_the_same_directory_is_refused(tmp_path) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +20,15 @@ from typing import Any, Final
 
 from cryptoquantix.apps.addresses import ADDRESSES
 from cryptoquantix.apps.init_text import KEYLESS, settings_text
+from cryptoquantix.apps.keys import missing_keys
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError, VenueError
 
+SIMULATOR_SECONDS: Final = 20.0
+"""How long an empty file is read again: `cqx simulate --json` was started beside."""
+
+_LOOK_SECONDS: Final = 0.1
 _PORTS: Final = {"binance": 8600, "bybit": 8602, "deribit": 8603}
 _WHO: Final = {"": "execution", "risk": "the risk daemon"}
 
@@ -108,7 +114,12 @@ def run(
         chosen, others, is_paper=mode is Mode.PAPER, is_recording=is_recording
     )
     _write(path, text, is_live=mode is Mode.LIVE)
-    return {"written": str(path), "mode": mode.value, "venues": list(chosen)}
+    return {
+        "written": str(path),
+        "mode": mode.value,
+        "venues": list(chosen),
+        "keys_missing": missing_keys(load_settings(path)),
+    }
 
 
 def _write(path: Path, text: str, *, is_live: bool) -> None:
@@ -227,9 +238,18 @@ async def _check_keys(settings: Settings) -> None:
                 await client.close()
 
 
+def _first_line(file: Path) -> str:
+    """Return the file's text, waiting a while for a simulator that starts just now."""
+    for _ in range(round(SIMULATOR_SECONDS / _LOOK_SECONDS)):
+        if text := file.read_text():
+            return text
+        time.sleep(_LOOK_SECONDS)
+    return ""
+
+
 def _of_the_simulator(source: str, wanted: Sequence[str]) -> dict[str, Any]:
     try:
-        text = sys.stdin.readline() if source == "-" else Path(source).read_text()
+        text = sys.stdin.readline() if source == "-" else _first_line(Path(source))
         venues = json.loads(text)["venues"]
         # Only what this version can trade: a simulator may offer more venues.
         found = {name: venues[name] for name in ADDRESSES if name in venues}

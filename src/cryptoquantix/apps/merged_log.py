@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,15 +91,12 @@ def run(
     Raises
     ------
     SettingsError
-        If there is no such service or level, or ``since`` is no age.
+        If there is no log yet, no such service or level, or ``since`` is no age.
     """
     directory = load_settings(config).log_directory
     names = _names(directory)
-    unknown = [name for name in services if name not in names]
-    if unknown:
-        known = ", ".join(names) or "none"
-        msg = f"no log of {unknown[0]!r} in {directory}, there are: {known}"
-        raise SettingsError(msg)
+    if names or not is_following:
+        _refuse_unknown(services, names, directory)
     if level not in LEVELS:
         msg = f"level must be one of {', '.join(LEVELS)}, was {level!r}"
         raise SettingsError(msg)
@@ -118,6 +115,19 @@ def run(
         for name in set(_names(directory)) - tails.keys() if not services else ():
             tails[name] = Tail(name, directory)
         show(sorted(line for tail in tails.values() for line in tail.fresh()))
+
+
+def _refuse_unknown(
+    services: tuple[str, ...], names: Collection[str], directory: Path
+) -> None:
+    if not names:
+        msg = f"no logs in {directory} yet: `cqx up` writes them"
+        raise SettingsError(msg)
+    for name in services:
+        if name not in names:
+            known = ", ".join(names)
+            msg = f"no log of {name!r} in {directory}, there are: {known}"
+            raise SettingsError(msg)
 
 
 def age_ns(text: str) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from cryptoquantix.apps.keys import refuse_keyless
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.loopback import is_loopback, refuse_live
 from cryptoquantix.apps.risk_digest import risk_digest
@@ -90,6 +91,7 @@ def run(
         msg = "the settings name no venue: `cqx init` writes an example"
         raise SettingsError(msg)
     refuse_live(settings, is_live=is_live, act="cqx up")
+    refuse_keyless(settings)
     with _only_one(settings.directory / "up" / "lock"):
         setup_logs("up", settings.log_directory / "up.log")
         up = Up(settings, config, announce, on_ready)
@@ -171,7 +173,7 @@ class Up:
             await supervisor.stop(*stage)
         if self._risk is not None:
             await supervisor.stop(RISK)
-            say(await _release(self._risk, client, leave_unguarded=leave_unguarded))
+            say(await release(self._risk, client, leave_unguarded=leave_unguarded))
         # A paper account's venue after the daemon, which asks it what is left.
         await supervisor.stop()
 
@@ -291,10 +293,15 @@ def _left_by(risk: Detached | None) -> str:
     )
 
 
-async def _release(
+async def release(
     risk: Detached, client: OperatorClient, *, leave_unguarded: bool
 ) -> str:
     """Stop the daemon if nothing is left to guard; return what was done and why."""
+    if not risk.is_running:
+        return (
+            "the risk daemon does NOT run: nothing guards what is open; "
+            "`cqx logs risk` says why it ended"
+        )
     why = await _left(client)
     if why:
         # A halt's last step, or a reading that came late: asked once more.

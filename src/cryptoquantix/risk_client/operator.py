@@ -28,6 +28,8 @@ from cryptoquantix.core.errors import DaemonRefused, DaemonUnreachable
 _CONNECT_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 10.0
 _HEALTH_SECONDS: Final = 2.0
+_PROOF_SECONDS: Final = 12.0
+"""A proof of flat is begun again for a while where a venue cannot be read."""
 
 
 class OperatorClient:
@@ -86,7 +88,7 @@ class OperatorClient:
 
     async def left(self) -> str:
         """Return what is open by two fresh reads of every venue; empty: flat."""
-        text, url = await self._answer("GET", "/v1/flat")
+        text, url = await self._answer("GET", "/v1/flat", seconds=_PROOF_SECONDS)
         try:
             return str(json.loads(text)["left"])
         except (ValueError, KeyError, TypeError):
@@ -152,13 +154,25 @@ class OperatorClient:
             raise DaemonRefused(_no_daemon(url)) from None
 
     async def _answer(
-        self, method: str, path: str, body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        seconds: float | None = None,
     ) -> tuple[str, str]:
         """Return the text of a successful answer, and the address it came from."""
         assert self._session is not None, "use `async with OperatorClient(...)`"
         url, asked = self._url + path.partition("?")[0], self._url + path
+        timeout = self._timeout
+        if seconds is not None:
+            timeout = aiohttp.ClientTimeout(
+                total=seconds, sock_connect=_CONNECT_SECONDS
+            )
         try:
-            async with self._session.request(method, asked, json=body) as answer:
+            async with self._session.request(
+                method, asked, json=body, timeout=timeout
+            ) as answer:
                 text = await answer.text(errors="replace")
                 if answer.status != 200:
                     raise DaemonRefused(_refusal(answer.status, text, url))

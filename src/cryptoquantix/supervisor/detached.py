@@ -91,6 +91,14 @@ class Detached:
             await asyncio.sleep(self._policy.delay_seconds(failures))
             await self._try_start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the service runs now, ready or not."""
+        if self._process is None:
+            # Another user's process: its port is all that can be seen of it.
+            return is_listening(self._port)
+        return self._process.is_alive
+
     async def stop(self) -> None:
         """End the service itself; call it after cancelling `run`."""
         if self._process is not None:
@@ -131,7 +139,7 @@ class Detached:
     async def _watch(self) -> str:
         """Return when it ended: what it said last, or why it was killed."""
         healthy_ns = self._clock.monotonic_ns()
-        while self._is_alive():
+        while self.is_running:
             if await self._is_healthy():
                 healthy_ns = self._clock.monotonic_ns()
                 if self.state.condition is not Condition.READY:
@@ -148,16 +156,10 @@ class Detached:
     async def _pause(self) -> None:
         """Wait a second between probes, but notice an end at once."""
         for _ in range(round(1.0 / _POLL_SECONDS)):
-            if self.state.condition is not Condition.READY or not self._is_alive():
+            if self.state.condition is not Condition.READY or not self.is_running:
                 break
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.sleep(_POLL_SECONDS / 2)
-
-    def _is_alive(self) -> bool:
-        if self._process is None:
-            # Another user's process: its port is all that can be seen of it.
-            return is_listening(self._port)
-        return self._process.is_alive
 
     async def _is_healthy(self) -> bool:
         try:
