@@ -234,12 +234,12 @@ class BybitEmergency(EmergencyClient):
             }
             row = found.get("DERIVATIVES", {})
         is_armed = row.get("dcpStatus") == "ON"
-        window = row.get("timeWindow", "?")
+        window = f"{row['timeWindow']} s" if "timeWindow" in row else "the time set"
         return DeadManSwitch(
             is_armed=is_armed,
             scope=(
                 "active orders of derivatives, once no private stream of the account "
-                f"has listened for {window} s; conditional orders stay"
+                f"has listened for {window}; conditional orders stay"
             ),
             text="" if is_armed else "nobody has switched disconnection protection on",
         )
