@@ -28,6 +28,7 @@ from cryptoquantix.data.segments import recorded_gaps
 from cryptoquantix.data.store import locked
 from cryptoquantix.live import recorder as recorder_module
 from cryptoquantix.live import tick_spool
+from cryptoquantix.live.gap_watch import GapWatch
 from cryptoquantix.live.recorder import Recorder
 from cryptoquantix.live.recorder_lock import RecorderLock
 from processes import start_nats
@@ -278,12 +279,59 @@ def test_a_catalog_somebody_writes_to_is_waited_for(tmp_path):
     assert ids_of(held(tmp_path)) == list(range(1, 11))
 
 
+class Bus:
+    """A bus whose messages the test hands on itself."""
+
+    async def subscribe(self, subject, **options):
+        pass
+
+    async def publish(self, subject, payload):
+        pass
+
+
+async def test_a_start_that_waits_for_the_catalog_hears_and_misses_nothing(
+    tmp_path, monkeypatch
+):
+    """As while history is ingested: what is heard is on disk, and gaps are known."""
+    monkeypatch.setattr(recorder_module, "SYNC_SECONDS", 0.05)
+    killed = a_recorder(tmp_path)
+    hear(killed, batch(range(1, 11)))
+    (tmp_path / "catalog").mkdir()
+    recorder = a_recorder(tmp_path, Bus(), segment_seconds=0.05)
+    wanted = []
+    monkeypatch.setattr(recorder._filler, "begin", wanted.append)
+    recorder._watch = GapWatch(wanted.append)
+    with locked(tmp_path / "catalog"):
+        task = asyncio.create_task(recorder.run())
+        async with asyncio.timeout(5):
+            while not recorder._is_waiting:  # noqa: ASYNC110 - a test's patience
+                await asyncio.sleep(0.01)
+            hear(recorder, batch(range(21, 31)), batch(range(28, 36)))
+            while recorder.status().synced_ns == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            hear(recorder, batch(range(41, 51)))
+        assert recorder.status().ticks == 28
+        assert not held(tmp_path).height
+    async with asyncio.timeout(10):
+        while held(tmp_path).height < 35:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    hear(recorder, batch(range(51, 61)))
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    missing = [*range(11, 21), *range(36, 41)]
+    assert sorted({*range(1, 61)} - set(missing)) == ids_of(held(tmp_path))
+    ids = {(one.gap.after_id, one.gap.before_id) for one in wanted}
+    assert ids == {(10, 21), (35, 41)}, "each to be fetched"
+    noted = recorded_gaps(tmp_path / "catalog", KEY)
+    assert [(gap.after_id, gap.before_id) for gap in noted] == [(10, 21), (35, 41)]
+
+
 async def test_a_start_that_waits_for_the_catalog_can_be_stopped(tmp_path):
     """A thread that waits on would keep the process from ending."""
     killed = a_recorder(tmp_path)
     hear(killed, batch(range(1, 11)))
     (tmp_path / "catalog").mkdir()
-    recorder = a_recorder(tmp_path)
+    recorder = a_recorder(tmp_path, Bus())
     with locked(tmp_path / "catalog"):
         task = asyncio.create_task(recorder.run())
         async with asyncio.timeout(5):

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -37,18 +36,17 @@ from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.data.layout import DatasetKey, Marker, dataset_keys
 from cryptoquantix.data.schema import DatasetKind
 from cryptoquantix.data.segments import (
-    NOT_HEARD,
     RecordedGap,
     add_segment,
     check_origin,
     compact,
 )
 from cryptoquantix.live.gap_filler import GapFiller, WantedGap
+from cryptoquantix.live.gap_watch import GapWatch
 from cryptoquantix.live.recorded import newest_ticks, open_gaps
 from cryptoquantix.live.segment_builder import (
     Segment,
     SegmentBuilder,
-    gap_before,
     instrument_of,
 )
 from cryptoquantix.live.tick_spool import TickSpool, adopt, read_spool, spool_files
@@ -106,6 +104,7 @@ class Recorder:
         self.ticks_dropped = 0
         self._spool_problem = ""
         self._store_problem = ""
+        self._is_waiting = False
         self._marker = marker
         self._client = client
         self._clock = clock
@@ -121,11 +120,12 @@ class Recorder:
         self._heard: dict[str, InstrumentId | None] = {}
         self._batches = MessageDecoder(TickBatch)
         adopt(spool)
+        self._adopted = spool_files(spool)
         self._newest = newest_ticks(catalog)
-        self._last = dict(self._newest)  # the newest heard
         # The jitter must differ between recorders that restart together.
         random = np.random.default_rng(clock.time_ns())
         self._filler = GapFiller(rests or {}, self._store_fill, clock, random)
+        self._watch = GapWatch(self._filler.begin)
         self._full = asyncio.Event()
         self._storing = threading.Lock()
         self._is_ending = threading.Event()
@@ -138,22 +138,27 @@ class Recorder:
         time that takes.
         """
         try:
-            # It waits for a catalog that cannot be written: only the end below ends it.
-            await asyncio.to_thread(self._store_all)
-            self._last = dict(self._newest)
-            for wanted in await asyncio.to_thread(self._open_gaps):
-                self._filler.begin(wanted)
             await self._listen()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._sync_for_ever())
+                group.create_task(self._report())
+                group.create_task(self._filler.run())
+                await self._take_over()
                 group.create_task(self._store_for_ever())
                 group.create_task(self._compact_for_ever())
-                group.create_task(self._filler.run())
-                group.create_task(self._report())
         finally:
             self._is_ending.set()
             self._end_spool()
             self._store_all()
+
+    async def _take_over(self) -> None:
+        """Store what a recorder before this one has left, and fetch what it missed."""
+        # It waits for a catalog that cannot be written: only the end of all ends it.
+        await asyncio.to_thread(self._store_all, self._adopted)
+        self._watch.follow(self._newest, self._clock.time_ns())
+        for wanted in await asyncio.to_thread(self._open_gaps):
+            self._filler.begin(wanted)
+        self._full.set()  # what was heard meanwhile
 
     @property
     def problem(self) -> str:
@@ -202,19 +207,9 @@ class Recorder:
             return
         self.ticks += len(batch.ticks)
         self._is_dirty = True
-        self._watch(batch, self._heard[subject])
-
-    def _watch(self, batch: TickBatch, instrument: InstrumentId | None) -> None:
-        """Have fetched what is missing before a batch."""
-        if instrument is None:
-            return
-        last, newest = self._last.get(instrument), batch.ticks[-1]
-        gap = gap_before(batch, last, self._clock.time_ns())
-        if gap is not None and gap.why == NOT_HEARD:
-            steps = Decimal(batch.tick_size), Decimal(batch.lot_size)
-            self._filler.begin(WantedGap(instrument, *steps, gap))
-        if gap is not None or last is None or newest[4] > last[0]:
-            self._last[instrument] = newest[4], newest[0]
+        instrument = self._heard[subject]
+        if instrument is not None:
+            self._watch.hear(batch, instrument, self._clock.time_ns())
 
     def _append(self, payload: bytes) -> bool:
         """Write one message to the spool; False where it cannot be written now."""
@@ -286,10 +281,10 @@ class Recorder:
             self._full.clear()
             await asyncio.to_thread(self._store_all)
 
-    def _store_all(self) -> None:
-        """Put every whole spool file into the catalog."""
+    def _store_all(self, files: list[Path] | None = None) -> None:
+        """Put every whole spool file into the catalog, or those given."""
         with self._storing:
-            for path in spool_files(self.folder):
+            for path in spool_files(self.folder) if files is None else files:
                 if not self._store(path):
                     return
             if self._store_problem:
@@ -318,12 +313,16 @@ class Recorder:
         try:
             self._add(segment, gaps)
         except BlockingIOError:
+            if not self._is_waiting:
+                _log.info("another writes to the catalog: ticks wait in the spool")
+            self._is_waiting = True
             return False
         except DataError as error:
             if str(error) != self._store_problem:
                 _log.error("recorder", extra={"problem": str(error)})
             self._store_problem = str(error)
             return False
+        self._is_waiting = False
         self.gaps += len(gaps)
         return True
 
