@@ -19,6 +19,7 @@ from cryptoquantix.bus.subjects import ticks as ticks_subject
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.data import segments
 from cryptoquantix.data.catalog import Catalog
 from cryptoquantix.data.ingest import ingest
 from cryptoquantix.data.layout import MARKER, DatasetKey, Marker
@@ -31,6 +32,7 @@ from cryptoquantix.live import tick_spool
 from cryptoquantix.live.gap_watch import GapWatch
 from cryptoquantix.live.recorder import Recorder
 from cryptoquantix.live.recorder_lock import RecorderLock
+from cryptoquantix.live.segment_builder import Segment
 from processes import start_nats
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
@@ -206,6 +208,48 @@ def test_the_days_archive_fills_what_was_missed_and_doubles_nothing(tmp_path):
     hear(again, batch(range(491, 511)))
     store(again)
     assert ids_of(held(tmp_path)) == list(range(1, 511))
+
+
+def fetched(ids):
+    """Prints that the venue was asked for."""
+    segment = Segment(BTC, Decimal("0.1"), Decimal("0.001"))
+    segment.extend(batch(ids).ticks)
+    return segment
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        [range(11, 61), range(61, 101)],  # cut as before
+        [range(11, 41), range(41, 81), range(81, 101)],  # in other pages
+        [range(51, 101)],  # a venue that gives its newest alone
+    ],
+)
+def test_a_recorder_killed_while_it_filled_a_gap_doubles_nothing(
+    tmp_path, monkeypatch, again
+):
+    """Its fetched prints were stored, its note that they were was not."""
+    killed = a_recorder(tmp_path)
+    hear(killed, batch(range(1, 11)), batch(range(101, 111)))
+    store(killed)
+
+    def die(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(segments, "_note", die)
+    for ids in (range(11, 61), range(61, 71), range(71, 101)):
+        with pytest.raises(SystemExit):
+            killed._store_fill(fetched(ids), [])
+    monkeypatch.undo()
+    files = Catalog(tmp_path / "catalog").files(KEY, "2023-11-15")
+    files[1].unlink()  # so that what is fetched again is not all there already
+    [gap] = recorded_gaps(tmp_path / "catalog", KEY)
+    after = a_recorder(tmp_path)
+    expected = set(ids_of(held(tmp_path)))
+    for ids in again:
+        assert after._store_fill(fetched(ids), [gap._replace(why="filled")])
+        expected |= set(ids)
+        assert ids_of(held(tmp_path).sort("trade_id")) == sorted(expected)
 
 
 def test_a_segment_over_midnight_is_two_files(tmp_path):

@@ -6,7 +6,7 @@ synced, and renamed, so that readers see it whole or not at all. Its name is its
 row's time and id: the same segment again replaces itself. What is known to be missing
 lies beside the days in ``gaps.jsonl``. Nothing that is there is changed by a segment; a
 compaction drops rows that are there twice, whole, and no others. A tick that an archive
-brought before is not added again.
+brought before is not added again, nor one that is fetched a second time.
 """
 
 from __future__ import annotations
@@ -64,9 +64,15 @@ def add_segment(  # noqa: PLR0917 - one segment's parts
     frame: pl.DataFrame,
     marker: Marker,
     gaps: Iterable[RecordedGap] = (),
+    *,
+    is_late: bool = False,
 ) -> int:
     """
     Add sorted ticks to a dataset, and gaps to its list; return how many files.
+
+    What the day's archive or compacted parts hold is left out; of ticks that come
+    late, between others, what any file holds: a process before may have been killed
+    at the same work, and have cut it into other segments.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def add_segment(  # noqa: PLR0917 - one segment's parts
             merged = _merged_marker(root, key, marker)
             folder.mkdir(parents=True, exist_ok=True)
             for date, rows in split_by_date(frame, TIME_COLUMN[key.kind]).items():
-                _write(rows, root / key.partition(date))
+                _write(rows, root / key.partition(date), is_late=is_late)
                 written += 1
             _note(folder / GAPS, gaps)
             if merged is not None:
@@ -203,9 +209,9 @@ def _merged_marker(root: Path, key: DatasetKey, marker: Marker) -> Marker | None
     return None if merged == old else merged
 
 
-def _new(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """Return the rows that the day's archive or compacted parts do not hold."""
-    parts = sorted(folder.glob("part-*.parquet"))
+def _new(rows: pl.DataFrame, folder: Path, names: str) -> pl.DataFrame:
+    """Return the rows that no file of a day that is named like that holds."""
+    parts = sorted(folder.glob(names))
     if not parts:
         return rows
     first, last = rows["time"].min(), rows["time"].max()
@@ -218,9 +224,9 @@ def _new(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
     return rows.join(held, on=["trade_id", "time"], how="anti", maintain_order="left")
 
 
-def _write(segment: pl.DataFrame, folder: Path) -> None:
+def _write(segment: pl.DataFrame, folder: Path, *, is_late: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    rows = _new(segment, folder)
+    rows = _new(segment, folder, "*.parquet" if is_late else "part-*.parquet")
     if not len(rows):
         return
     target = folder / segment_name(rows)

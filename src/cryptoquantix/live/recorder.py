@@ -330,13 +330,15 @@ class Recorder:
         """Put fetched prints into the catalog; False where it cannot be now."""
         with self._storing:
             try:
-                self._add(segment, notes)
+                self._add(segment, notes, is_late=True)
             except (BlockingIOError, DataError) as error:
                 _log.info("fetched prints not stored", extra={"reason": str(error)})
                 return False
         return True
 
-    def _add(self, segment: Segment, gaps: list[RecordedGap]) -> None:
+    def _add(
+        self, segment: Segment, gaps: list[RecordedGap], *, is_late: bool = False
+    ) -> None:
         """Put ticks into the catalog, unless those there have another origin."""
         key = DatasetKey(DatasetKind.TICKS, segment.instrument)
         plain = self._marker(segment.instrument)
@@ -348,7 +350,9 @@ class Recorder:
         except DataError as error:
             self._refuse(segment.instrument, len(segment.ids), str(error))
             return
-        self.segments += add_segment(self.catalog, key, segment.frame(), marker, gaps)
+        self.segments += add_segment(
+            self.catalog, key, segment.frame(), marker, gaps, is_late=is_late
+        )
 
     def _open_gaps(self) -> list[WantedGap]:
         """Return what a recorder before this one missed and could not fetch."""
