@@ -47,13 +47,16 @@ START_NS = 1_700_000_000 * NS_PER_SECOND
 class World:
     """An engine, its journal, and a venue that fills what it is sent."""
 
-    def __init__(self, path, subscriptions=SETTINGS.subscriptions, most=0):
+    def __init__(
+        self, path, subscriptions=SETTINGS.subscriptions, most=0, *, can_amend=False
+    ):
         self.journal = Journal(path)
         ids = {s.instrument for s in subscriptions}
         self.engine = Engine(
             replace(SETTINGS, subscriptions=subscriptions),
             {id_: instrument(id_, most) for id_ in ids},
             self.journal,
+            can_amend=can_amend,
         )
         self.seconds = 0
         self.mode = PermitMode.TRADE
@@ -760,3 +763,77 @@ def test_nothing_is_crossed_without_a_mark_or_beside_an_order(rivals):
     assert crosses(effects) == []  # the order shares itself out
     rivals.finish(sent)
     assert rivals.engine._books[BTC].attributed_lots == {"bull": 5_000, "bear": -2_000}
+
+
+# -- work that a permit interrupts --------------------------------------------------
+
+SLICED = Working(Style.SLICED, seconds=20, slices=4)
+
+
+def step(world, seconds=1.0):
+    """A second later everything is read: the orders that makes."""
+    world.seconds += seconds
+    effects = world.read()
+    return [*sent(effects), *sent(quoted(world, 999, 1001))]
+
+
+def without_permit(world, seconds=30):
+    """No permit to trade for so long; the orders sent meanwhile."""
+    world.mode = PermitMode.REDUCE_ONLY
+    found = [effect for _ in range(seconds) for effect in step(world)]
+    world.mode = PermitMode.TRADE
+    return found
+
+
+@pytest.mark.parametrize(("meanwhile", "part"), [(None, 1_500), (0.4, 500)])
+def test_an_increase_whose_time_passed_without_a_permit_is_sliced_anew(
+    tmp_path, meanwhile, part
+):
+    world = styled(tmp_path, SLICED)
+    world.read()
+    (first,) = sent(world.target(0.8))
+    assert first.record.size_lots == 2_000
+    world.finish(first)
+    assert without_permit(world) == []
+    if meanwhile is not None:
+        world.mode = PermitMode.REDUCE_ONLY
+        assert sent(world.target(meanwhile)) == []
+        world.mode = PermitMode.TRADE
+    (again,) = step(world)
+    assert again.record.size_lots == part  # a quarter of what is wanted now
+    world.journal.close()
+
+
+def test_an_increase_whose_time_passed_without_a_permit_rests_anew(tmp_path):
+    world = styled(tmp_path, POST_ONLY)
+    world.read()
+    world.target(0.5)
+    (first,) = sent(quoted(world, 999, 1001))
+    rest(world, first)
+    world.mode = PermitMode.REDUCE_ONLY
+    assert CancelOrder(BTC, first.record.client_order_id) in world.read()
+    # The cancel's outcome is known only after the permit is back.
+    assert without_permit(world) == []
+    world.finish(first, OrderState.CANCELED, 1_000)
+    (again,) = step(world)
+    assert again.record.time_in_force.value == "post_only"
+    assert again.record.size_lots == 4_000
+    world.journal.close()
+
+
+def test_a_flip_without_a_permit_reduces_at_once_and_slices_its_increase(tmp_path):
+    world = styled(tmp_path, SLICED)
+    world.held[BTC] = 4_000
+    world.read()
+    (first,) = sent(world.target(-0.8))
+    assert isinstance(first.approved.order, Reduction)
+    world.finish(first)
+    world.mode = PermitMode.REDUCE_ONLY
+    (rest_of_it,) = step(world)
+    assert isinstance(rest_of_it.approved.order, Reduction)
+    assert rest_of_it.record.size_lots == 4_000 - first.record.size_lots
+    world.finish(rest_of_it)
+    assert without_permit(world) == []
+    (increase,) = step(world)
+    assert increase.record.size_lots == 2_000  # a quarter, and not all of it
+    world.journal.close()

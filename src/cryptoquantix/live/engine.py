@@ -169,6 +169,10 @@ class Engine:
         """Return what to do about one instrument now."""
         book = self._books[instrument]
         account = self._account
+        if not _may_increase(now):
+            # What is left of an increase is decided anew under the next permit, with
+            # its time in full: a deadline that passed without one sends no lump.
+            book.rest()
         if account is None or not self.is_reconciled:
             return []
         if not self.is_settled(instrument):
@@ -317,12 +321,10 @@ class Engine:
         Cancel what may not rest on: overtaken, out of time, or without a permit.
 
         An increase that rests may fill at any moment: it may rest only while a permit
-        says ``trade``.
+        says ``trade``. A reduction needs none; it goes out at market without one.
         """
         effects: list[Effect] = []
-        may_increase = now.permit is not None and (
-            now.permit.allows_increase(now.monotonic_ns)
-        )
+        is_forbidden = not _may_increase(now)
         is_quote_due = False
         for standing in self._standings_of(book.instrument.id):
             record = standing.record
@@ -334,7 +336,6 @@ class Engine:
             price = price_of(ticks, book.instrument)
             moment = self._moment(book, record.size_lots, now)
             work = book.work_of(standing)
-            is_forbidden = record.is_increase and not may_increase
             is_over = is_to_be_canceled(book.working, work, price, moment)
             name = record.client_order_id
             if name in canceled or not (is_forbidden or is_over):
@@ -438,10 +439,7 @@ class Engine:
     ) -> Leg | None:
         """Return the order that works an intent now; None where it is to wait."""
         work = book.work(intent.side, intent.size_lots, now.monotonic_ns)
-        may_increase = now.permit is not None and (
-            now.permit.allows_increase(now.monotonic_ns)
-        )
-        if isinstance(intent, ReductionIntent) and not may_increase:
+        if isinstance(intent, ReductionIntent) and not _may_increase(now):
             # Whoever took the permit wants us out: nothing is worked any longer.
             return Leg(intent.size_lots)
         return next_leg(book.working, work, self._moment(book, intent.size_lots, now))
@@ -454,6 +452,10 @@ class Engine:
         if now.monotonic_ns - self._account_asked_ns > READING_NS_MAX:
             return "the account was not read lately"
         return ""
+
+
+def _may_increase(now: Now) -> bool:
+    return now.permit is not None and now.permit.allows_increase(now.monotonic_ns)
 
 
 def _rests(leg: Leg) -> bool:

@@ -61,7 +61,8 @@ class InstrumentBook:
         self._work: Work | None = None
         self._is_begun = False
         self._canceled_ns: dict[str, int] = {}
-        self._amending: set[str] = set()
+        # Prices that were asked for, and those that the venue took.
+        self._amending: dict[str, int] = {}
         self._amended_ticks: dict[str, int] = {}
         self._unamendable: set[str] = set()
         # What each strategy holds here by the fills that are its own.
@@ -176,7 +177,7 @@ class InstrumentBook:
             self._work = None
 
     def rest(self) -> None:
-        """Note that there is nothing to trade: the next work begins anew."""
+        """Note that nothing is worked: the next work begins anew."""
         self._work = None
 
     def may_cancel(self, client_order_id: str, monotonic_ns: int) -> bool:
@@ -201,16 +202,22 @@ class InstrumentBook:
 
     def amend(self, client_order_id: str, price_ticks: int) -> None:
         """Note that an order is on its way to another price."""
-        self._amending.add(client_order_id)
-        self._amended_ticks[client_order_id] = price_ticks
+        self._amending[client_order_id] = price_ticks
 
     def amended(self, client_order_id: str, *, is_done: bool) -> None:
-        """Note the venue's answer; one that said no is not asked again."""
-        if client_order_id not in self._amending:
+        """
+        Note whether the venue took it; one that did not say so is not asked again.
+
+        The price is then the one of before, as far as is known. If the venue took it
+        all the same, the best price is beyond that one, so that the order counts as
+        overtaken and is canceled.
+        """
+        price_ticks = self._amending.pop(client_order_id, None)
+        if price_ticks is None:
             return  # it ended meanwhile: nothing is kept of it
-        self._amending.discard(client_order_id)
-        if not is_done:
-            self._amended_ticks.pop(client_order_id, None)
+        if is_done:
+            self._amended_ticks[client_order_id] = price_ticks
+        else:
             self._unamendable.add(client_order_id)
 
     def price_ticks_of(self, record: OrderRecord) -> int | None:
@@ -315,7 +322,7 @@ class InstrumentBook:
         name = standing.record.client_order_id
         self._canceled_ns.pop(name, None)
         self._amended_ticks.pop(name, None)
-        self._amending.discard(name)
+        self._amending.pop(name, None)
         self._unamendable.discard(name)
         is_ours_to_end = standing.record.type is OrderType.LIMIT and (
             standing.state is OrderState.CANCELED

@@ -111,6 +111,7 @@ class Sender:
         Give a resting order another price; return where it stands, and if it has it.
 
         Its size and its id stay, so that a repeated or a lost one doubles nothing.
+        Without an answer it does not count as having it, and is looked up.
         What is known of the order is read anew after the answer: others look, too.
 
         Raises
@@ -131,7 +132,7 @@ class Sender:
         try:
             found = await self._venue.amend(order, check)
         except OutcomeUnknown as error:
-            return self._lose(self._known(name), str(error)), True
+            return self._lose(self._known(name), str(error)), False
         except OrderNotFound:
             return await self.look_up(self._known(name)), False
         except (VenueError, Halted) as error:
