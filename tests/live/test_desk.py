@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from cryptoquantix.control.permit import PermitMode
@@ -258,6 +259,52 @@ async def test_what_an_earlier_process_left_is_settled_before_anything_is_sent(b
     assert sum(o.size_lots for o in bench.venue.sent) == 4_900
 
 
+async def test_an_order_of_a_delisted_instrument_is_told_and_holds_up_nothing(bench):
+    record, _ = resting("cqx-1", "increase", Side.BUY)
+    gone = msgspec.structs.replace(record, instrument="binance:GONEUSDT-PERP")
+    bench.journal.record_order(gone)
+    look_up = bench.venue.order_by_client_id
+
+    async def listed_alone(instrument, name):
+        assert instrument in bench.venue.listed  # a real one has no word for it
+        return await look_up(instrument, name)
+
+    bench.venue.order_by_client_id = listed_alone
+    desk = await bench.start()
+    desk.on_target(wanted(0.5), BTC)
+    await until(lambda: bench.venue.held.get(BTC) == 5_000)
+    told = [r for r in bench.journal.iter_reports() if "cqx-1" in r.subject]
+    assert [r.kind for r in told] == ["order not followed"]
+    assert not bench.journal.order("cqx-1").state.is_terminal  # nothing is proven
+    await bench.end(OnStop.CANCEL)
+    assert bench.venue.canceled == []
+
+
+async def test_a_look_up_that_never_succeeds_keeps_no_desk_from_starting(
+    bench, monkeypatch
+):
+    """One order's; the venue answers all else."""
+    monkeypatch.setattr("cryptoquantix.live.readings._LOOK_UPS_QUICK", 3)
+    both = (Subscription("trend", BTC, 60), Subscription("trend", ETH, 60))
+    record, _ = resting("cqx-1", "increase", Side.BUY)
+    bench.journal.record_order(record)
+
+    async def failing(instrument, name):
+        bench.venue.look_ups.append(name)
+        msg = "an answer of unknown shape"
+        raise VenueUnavailable(msg, venue="binance")
+
+    bench.venue.order_by_client_id = failing
+    desk = await bench.start(replace(SETTINGS, subscriptions=both))
+    desk.on_target(wanted(0.5), BTC)
+    desk.on_target(wanted(0.5), ETH)
+    await until(lambda: bench.venue.held.get(ETH) == 5_000)
+    assert BTC not in bench.venue.held  # what is unknown may fill yet
+    told = [r for r in bench.journal.iter_reports() if "cqx-1" in r.subject]
+    assert [r.kind for r in told] == ["order not followed"]
+    assert len(bench.venue.look_ups) >= 3
+
+
 def rest_one_of_each_kind(bench):
     bench.venue.held[BTC] = 100
     for name, kind, side in (
@@ -296,6 +343,67 @@ async def test_a_stop_does_with_resting_orders_as_the_setting_says(
     assert {n for n, s in states.items() if s is OrderState.CANCELED} == canceled
     # The venue's own switch would cancel what is left on purpose.
     assert (bench.venue.kept[-1] == set()) == is_released
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "canceled"),
+    [
+        (OnStop.CANCEL_INCREASES, {"cqx-1"}),
+        (OnStop.CANCEL, {"cqx-1", "cqx-2"}),
+        (OnStop.LEAVE, set()),
+        (None, set()),
+    ],
+)
+@pytest.mark.parametrize("when", ["before the venue answered", "while it is read"])
+async def test_a_stop_before_the_first_comparison_does_as_the_setting_says(
+    bench, on_stop, canceled, when
+):
+    """Orders of an earlier process are ours to look after, compared or not."""
+    rest_one_of_each_kind(bench)
+    read = asyncio.Event()
+
+    async def unread():
+        read.set()
+        await asyncio.sleep(60)
+
+    bench.venue.is_down = when == "before the venue answered"
+    bench.venue.account = unread
+    desk = bench.desk()
+    bench.tasks.append((asyncio.create_task(desk.run()), desk))
+    await until(lambda: read.is_set() or desk.is_unreachable)
+    bench.venue.is_down = False
+    await bench.end(on_stop)
+    assert set(bench.venue.canceled) == canceled
+    states = {name: bench.journal.order(name).state for name in ("cqx-1", "cqx-2")}
+    assert {n for n, s in states.items() if s is OrderState.CANCELED} == canceled
+
+
+async def test_a_stop_cancels_what_may_have_gone_out_before_a_crash(bench):
+    """The process before died while it sent: nobody looked it up since."""
+    record, order = resting("cqx-1", "increase", Side.BUY)
+    bench.journal.record_order(record)
+    bench.venue._accept(order)
+    bench.venue.is_down = True
+    desk = bench.desk()
+    bench.tasks.append((asyncio.create_task(desk.run()), desk))
+    await until(lambda: desk.is_unreachable)
+    bench.venue.is_down = False
+    await bench.end(OnStop.CANCEL_INCREASES)
+    assert bench.venue.canceled == ["cqx-1"]
+    assert bench.journal.order("cqx-1").state is OrderState.CANCELED
+
+
+async def test_a_stop_before_the_first_comparison_names_what_it_could_not_cancel(
+    bench, caplog
+):
+    rest_one_of_each_kind(bench)
+    bench.venue.is_down = True
+    desk = bench.desk()
+    bench.tasks.append((asyncio.create_task(desk.run()), desk))
+    await until(lambda: desk.is_unreachable)
+    await bench.end(OnStop.CANCEL_INCREASES)
+    (told,) = [r for r in caplog.records if r.getMessage() == "it may still rest"]
+    assert told.order == "cqx-1"
 
 
 async def test_a_stop_cancels_again_where_the_venue_was_busy(bench):
@@ -506,6 +614,17 @@ async def test_a_lost_amendment_is_looked_up_and_doubles_nothing(bench, answer):
     await until(lambda: name in bench.venue.look_ups)
     await until(lambda: bench.journal.order(name).state is OrderState.WORKING)
     assert len(bench.venue.sent) == 1
+
+
+async def test_an_order_whose_amendment_never_arrived_does_not_stay_behind(bench):
+    """Nobody answered: it rests at its old price, and is no more believed to follow."""
+    name = await rest_one(bench)
+    bench.venue.answers = [LOST_REQUEST]
+    bench.venue.prices[BTC] = Decimal(1010)
+    await until(lambda: bench.venue.canceled == [name])
+    assert bench.venue.look_ups  # first of all
+    await until(lambda: len(bench.venue.sent) == 2)
+    assert bench.venue.sent[1].price_ticks == 10_090
 
 
 async def test_an_amendment_that_is_refused_is_followed_by_a_cancel(bench):

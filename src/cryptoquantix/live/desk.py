@@ -49,6 +49,7 @@ _FUNDING_NS: Final = 600 * NS_PER_SECOND
 _DEAD_MAN_SECONDS: Final = 10.0
 # The venue's bound on an answer, and a little.
 _FINISH_SECONDS: Final = 4.0
+_OPEN_SECONDS: Final = 3.0
 _CANCEL_SECONDS: Final = 4.0
 _CANCELS_MAX: Final = 8
 _CANCEL_AGAIN_SECONDS: Final = 0.5
@@ -95,6 +96,7 @@ class Desk:
             carry_out=self._errands.carry_out,
         )
         self._engine: Engine | None = None
+        self._is_open = False
         self._targets: dict[tuple[str, InstrumentId], Wanted] = {}
         self._switch: DeadManSwitch | None = None
 
@@ -192,22 +194,36 @@ class Desk:
         if engine is not None:
             engine.is_reconciled = False
         await self._errands.finish(_FINISH_SECONDS)
-        if engine is None or on_stop is None:
+        if on_stop is None:
             return
-        resting = [s for s in engine.unfinished if s.record.price_ticks is not None]
-        is_left = all(
-            await asyncio.gather(
-                *(self._cancel_at_end(s) for s in resting if _is_to_go(s, on_stop))
-            )
-        )
+        # Before the first comparison the orders of an earlier process are ours, too.
+        unfinished = self._found() if engine is None else engine.unfinished
+        resting = [s for s in unfinished if s.record.price_ticks is not None]
+        going = [s for s in resting if _is_to_go(s, on_stop)]
+        if going and not await self._open_at_end():
+            for standing in going:
+                _LOG.error("it may still rest", extra=describe(standing.record))
+            return
+        is_left = all(await asyncio.gather(*(self._cancel_at_end(s) for s in going)))
         left = [s for s in resting if not _is_to_go(s, on_stop)]
         if left and is_left:
             await self._release_dead_man(left)
+
+    async def _open_at_end(self) -> bool:
+        """Open a venue that never was, for the sake of its cancels."""
+        if not self._is_open:
+            with contextlib.suppress(TimeoutError, VenueError):
+                async with asyncio.timeout(_OPEN_SECONDS):
+                    await self._open()
+        return self._is_open
 
     async def _cancel_at_end(self, standing: OrderStanding) -> bool:
         """Cancel an order that nobody will look after; return whether it was."""
         record = standing.record
         effect = CancelOrder(record.order().instrument, record.client_order_id)
+        if effect.instrument not in self._port.instruments():
+            _LOG.error("it may still rest, delisted", extra=describe(record))
+            return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 for _ in range(_CANCELS_MAX):
@@ -249,7 +265,7 @@ class Desk:
     async def _start(self) -> tuple[Engine, Bookkeeping]:
         """Open the venue, settle what an earlier process left, and compare."""
         readings = self._readings
-        await readings.insist(self._port.open, "open")
+        await readings.insist(self._open, "open")
         instruments = self._port.instruments()
         for subscription in self._settings.subscriptions:
             if subscription.instrument not in instruments:
@@ -271,15 +287,37 @@ class Desk:
             instruments=instruments,
             report=self._report,
         )
-        for standing in self._journal.unfinished():
-            if standing.record.order().instrument.venue is self.venue:
-                engine.on_order(self._sender.recover(standing), self._now())
-        await readings.settle_unknown(engine)
-        await readings.insist(lambda: _open(books, engine), "reconcile")
+        for standing in self._found():
+            if standing.record.order().instrument in instruments:
+                engine.on_order(standing, self._now())
+            else:
+                self._not_followed(standing, "its instrument is listed no more")
+        for standing in await readings.settle_unknown(engine):
+            self._not_followed(standing, "the venue does not say what became of it")
+        await readings.insist(lambda: _begin(books, engine), "reconcile")
         await readings.insist(lambda: readings.read_all(engine, books), "reconcile")
         engine.is_reconciled = True
         _LOG.info("reconciled", extra={"venue": self.venue.value})
         return engine, books
+
+    async def _open(self) -> None:
+        await self._port.open()
+        self._is_open = True
+
+    def _found(self) -> list[OrderStanding]:
+        """Return the orders that the journal holds for unfinished here."""
+        return [
+            self._sender.recover(standing)
+            for standing in self._journal.unfinished()
+            if standing.record.order().instrument.venue is self.venue
+        ]
+
+    def _not_followed(self, standing: OrderStanding, why: str) -> None:
+        """Tell a person to look at an order of an earlier process."""
+        record = standing.record
+        subject = f"{record.instrument} {record.client_order_id}"
+        text = f"{record.side.value} {record.size_lots} lots, {standing.state}: {why}"
+        self._report(Notice("order not followed", subject, text))
 
     def _take_target(
         self, engine: Engine, wanted: Wanted, instrument: InstrumentId
@@ -343,7 +381,7 @@ class Desk:
         return Now(self._clock.time_ns(), self._clock.monotonic_ns(), permit)
 
 
-async def _open(books: Bookkeeping, engine: Engine) -> None:
+async def _begin(books: Bookkeeping, engine: Engine) -> None:
     for id_ in engine.traded:
         await books.open(id_)
 

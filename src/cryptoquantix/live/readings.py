@@ -155,11 +155,17 @@ class Readings:
                 self.is_unreachable = False
                 return
 
-    async def settle_unknown(self, engine: Engine) -> None:
-        """Look up what an earlier process left until nothing of it is unknown."""
-        while _unknown(engine):
+    async def settle_unknown(self, engine: Engine) -> list[OrderStanding]:
+        """
+        Look up what an earlier process left; return what is unknown all the same.
+
+        That ends after some quick look-ups that told nothing: a venue without an answer
+        about one order keeps no other from being traded. It is looked up on.
+        """
+        while any(self._is_quick(standing) for standing in _unknown(engine)):
             await self._look_up(engine)
             await asyncio.sleep(_LOOK_UP_SECONDS)
+        return _unknown(engine)
 
     async def look_up_for_ever(self, engine: Engine) -> None:
         """Look up what is unknown, for ever."""
@@ -234,6 +240,10 @@ class Readings:
             count = self._look_ups.get(name, (0, 0))[0] + 1
             delay_ns = _LOOK_UP_SLOW_NS if count > _LOOK_UPS_QUICK else 0
             self._look_ups[name] = (count, now_ns + delay_ns)
+
+    def _is_quick(self, standing: OrderStanding) -> bool:
+        name = standing.record.client_order_id
+        return self._look_ups.get(name, (0, 0))[0] < _LOOK_UPS_QUICK
 
     async def _sleep(self, seconds: float) -> bool:
         """Return after ``seconds``, or at once and True when an order ended."""
