@@ -10,13 +10,14 @@ from decimal import Decimal
 
 import pytest
 
-from cryptoquantix.core.clock import SystemClock
+from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
 from cryptoquantix.core.errors import (
     CredentialsRefused,
     Halted,
     OrderNotFound,
     OrderRefused,
     OutcomeUnknown,
+    VenueUnavailable,
 )
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import (
@@ -287,6 +288,27 @@ async def test_an_amended_order_keeps_its_id_and_size_and_rests(port):
     with pytest.raises(OrderNotFound):
         await port.amend(at(port, order, "0.97"), allowed)
     assert await shown(port, order) == []
+
+
+async def test_an_amended_increase_waits_for_the_budget_like_any(port, monkeypatch):
+    if not port.can_amend:
+        return
+    order, _ = await resting(port)
+    monkeypatch.setattr("cryptoquantix.venues.ccxt_account._INCREASE_WAIT_SECONDS", 0.1)
+    port.order_budget.close_for(2 * NS_PER_SECOND)
+    asked = []
+
+    def check():
+        asked.append(None)
+
+    with pytest.raises(VenueUnavailable, match="no request weight was free"):
+        await port.amend(at(port, order, "0.99"), check)
+    assert len(asked) == 1  # before the wait, and never at the byte
+    values = {name: getattr(order, name) for name in order.__slots__}
+    # There is no such reduction, which the venue is asked at once all the same.
+    with pytest.raises(OrderNotFound):
+        await port.amend(Reduction(**values | {"client_order_id": fresh()}), None)
+    await port.cancel(order.instrument, order.client_order_id)
 
 
 async def test_an_amended_reduction_stays_one(port):

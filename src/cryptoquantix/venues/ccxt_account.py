@@ -109,19 +109,13 @@ class CcxtAccount:
     ) -> VenueOrder:
         """Send an increase; ``permit_check`` runs right before the bytes go out."""
         permit_check()
-        try:
-            async with asyncio.timeout(_INCREASE_WAIT_SECONDS):
-                await self.order_budget.take(1)
-        except TimeoutError:
-            msg = f"no request weight was free for the order at {self._venue}: not sent"
-            request = f"order {order.client_order_id}"
-            raise VenueUnavailable(msg, venue=self._venue, request=request) from None
+        await self._take_turn(order)
         attempt = Attempt(check=permit_check, is_once=True)
         return await self._place(order, attempt)
 
     async def place_reduction(self, order: Reduction) -> VenueOrder:
         """Send a reduction; nothing of ours holds it up."""
-        await self.order_budget.take(1, is_urgent=True)
+        await self._take_turn(order)
         return await self._place(order, Attempt(is_once=True))
 
     @property
@@ -137,8 +131,19 @@ class CcxtAccount:
         if isinstance(order, Increase):
             assert permit_check is not None, "an increase needs a permit"
             permit_check()
-        await self.order_budget.take(1, is_urgent=True)
+        await self._take_turn(order)
         return await self._amend(order, Attempt(check=permit_check, is_once=True))
+
+    async def _take_turn(self, order: Increase | Reduction) -> None:
+        """Take an order's weight: an increase waits for it, within a bound."""
+        try:
+            async with asyncio.timeout(_INCREASE_WAIT_SECONDS):
+                is_urgent = isinstance(order, Reduction)
+                await self.order_budget.take(1, is_urgent=is_urgent)
+        except TimeoutError:
+            msg = f"no request weight was free for the order at {self._venue}: not sent"
+            request = f"order {order.client_order_id}"
+            raise VenueUnavailable(msg, venue=self._venue, request=request) from None
 
     # -- a venue's own ----------------------------------------------------------
 
