@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -33,9 +35,8 @@ from paper_rig import (
     port,
     write_settings,
 )
-from processes import start_simulator, wait_for
+from processes import SimulatorProcess, start_simulator, wait_for
 
-LISTEN_SECONDS = 5.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,9 +46,11 @@ def both(tmp_path_factory):
         yield both
 
 
-async def hear(line: dict, venue: str, seconds: float) -> Heard:
-    """What our own feed hears of one venue of a simulator."""
+@asynccontextmanager
+async def listening(side: SimulatorProcess, venue: str) -> AsyncIterator[Heard]:
+    """What our own feed hears of one venue of a simulator, from now to the end."""
     heard, clock, id_ = Heard(), SystemClock(), INSTRUMENTS[venue]
+    line = side.line["venues"][venue]
     async with MarketRest(line["rest"], clock, Venue(venue)) as rest:
         instrument = (await rest.instruments())[id_.symbol]
     decoder = DECODERS[Venue(venue)]([instrument], heard, clock)
@@ -57,11 +60,18 @@ async def hear(line: dict, venue: str, seconds: float) -> Heard:
         for plan in dialect.sockets(line["ws"], [id_.symbol])
     ]
     tasks = [asyncio.create_task(one.run()) for one in sockets]
-    await asyncio.sleep(seconds)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return heard
+    try:
+        yield heard
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition, seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition is the other side's
+            await asyncio.sleep(0.05)
 
 
 async def permitted(both, venue: str, order: Increase):
@@ -96,22 +106,28 @@ def is_within(some: list, all_of: list) -> bool:
 
 
 async def test_trades_and_quotes_pass_through_as_they_are_and_in_order(both):
-    lines = [side.line["venues"][v] for v in VENUES for side in (both.real, both.paper)]
-    names = [v for v in VENUES for _ in range(2)]
-    found = await asyncio.gather(
-        *(hear(line, v, LISTEN_SECONDS) for v, line in zip(names, lines, strict=True))
-    )
-    for venue, real, paper in zip(VENUES, found[::2], found[1::2], strict=True):
-        assert len(paper.trades) > 5, venue
-        assert len(paper.quotes) > 3, venue
-        assert paper.marks, venue
-        # Neither listener came or went at just the same moment as the other.
-        trades = [one for one in paper.trades if one in real.trades]
-        assert len(trades) >= len(paper.trades) - 4, venue
-        first = real.trades.index(trades[0])
-        assert trades == real.trades[first : first + len(trades)], venue
-        quotes = paper.quotes[2:-2]
-        assert is_within(quotes, real.quotes), (venue, quotes, real.quotes)
+    def has_heard(heard: Heard, trades: int, quotes: int) -> bool:
+        found = len(heard.trades) > trades and len(heard.quotes) > quotes
+        return found and bool(heard.marks)
+
+    async with AsyncExitStack() as stack:
+        # Who listens at the venues comes first and leaves last: it misses nothing.
+        enter = stack.enter_async_context
+        real = {v: await enter(listening(both.real, v)) for v in VENUES}
+        await until(lambda: all(has_heard(real[v], 2, 2) for v in VENUES))
+        async with AsyncExitStack() as inner:
+            enter = inner.enter_async_context
+            paper = {v: await enter(listening(both.paper, v)) for v in VENUES}
+            await until(lambda: all(has_heard(paper[v], 12, 12) for v in VENUES))
+        await until(lambda: all(paper[v].trades[-1] in real[v].trades for v in VENUES))
+        await until(lambda: all(paper[v].quotes[-3] in real[v].quotes for v in VENUES))
+    for venue in VENUES:
+        trades, expected = paper[venue].trades, real[venue].trades
+        first = expected.index(trades[0])
+        assert trades == expected[first : first + len(trades)], venue
+        # The first are of the moment of subscribing, the last may be on their way.
+        quotes = paper[venue].quotes[2:-2]
+        assert is_within(quotes, real[venue].quotes), (venue, quotes)
 
 
 async def test_steps_are_the_venues_own(both):
@@ -180,7 +196,7 @@ async def test_a_resting_order_fills_when_the_real_market_trades_through_it(
     symbol = INSTRUMENTS[venue].symbol
     move = {"venue": venue, "symbol": symbol, "factor": "0.995"}
     both.real.admin("/price", move)
-    fills = wait_for(lambda: filled(both, f"r{venue}"), 10.0)
+    fills = wait_for(lambda: filled(both, f"r{venue}"))
     assert {Decimal(f["price"]) for f in fills} == {ticks * instrument.tick_size}
     assert all(f["is_maker"] for f in fills)
     assert sum(Decimal(f["size"]) for f in fills) == 5 * instrument.lot_size
@@ -188,24 +204,30 @@ async def test_a_resting_order_fills_when_the_real_market_trades_through_it(
 
 async def test_an_outage_halts_the_market_and_it_goes_on_afterwards(both):
     quiet = {}
-    for venue in VENUES:
-        outage = {"venue": venue, "kind": "refuse", "seconds": 6}
-        both.real.admin("/outage", outage)
-    wait_for(lambda: all(v["halted"] for v in both.mirror().values()), 8.0)
-    for venue in VENUES:
-        quiet[venue] = both.paper.admin("/state")["prices"][venue]
-        order = Increase(f"o{venue}", INSTRUMENTS[venue], Side.BUY, 4)
-        with pytest.raises(VenueError):
-            await permitted(both, venue, order)
-    assert {v: both.paper.admin("/state")["prices"][v] for v in VENUES} == quiet
-    halts = [r for r in both.paper.log("market") if r["state"] == "halted" and r["why"]]
-    assert {r["venue"] for r in halts} == set(VENUES)
+    outage = {"kind": "refuse", "seconds": 600}
+    try:
+        for venue in VENUES:
+            both.real.admin("/outage", outage | {"venue": venue})
+        wait_for(lambda: all(v["halted"] for v in both.mirror().values()))
+        for venue in VENUES:
+            quiet[venue] = both.paper.admin("/state")["prices"][venue]
+            order = Increase(f"o{venue}", INSTRUMENTS[venue], Side.BUY, 4)
+            with pytest.raises(VenueError):
+                await permitted(both, venue, order)
+        found = both.paper.admin("/state")["prices"]
+        assert {v: found[v] for v in VENUES} == quiet
+        records = both.paper.log("market")
+        halts = [r for r in records if r["state"] == "halted" and r["why"]]
+        assert {r["venue"] for r in halts} == set(VENUES)
+    finally:
+        for venue in VENUES:
+            both.real.admin("/outage", outage | {"venue": venue, "seconds": 0})
     both.wait_open()
     for venue in VENUES:
         order = Increase(f"p{venue}", INSTRUMENTS[venue], Side.BUY, 4)
         await permitted(both, venue, order)
     for venue in VENUES:
-        wait_for(lambda name=venue: filled(both, f"p{name}"), 5.0)
+        wait_for(lambda name=venue: filled(both, f"p{name}"))
     assert not [f for f in both.paper.log("fill") if f["client_id"].startswith("o")]
 
 

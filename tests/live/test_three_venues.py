@@ -8,6 +8,7 @@ import pytest
 
 from cryptoquantix.journal.reader import JournalReader
 from cryptoquantix.live.round_trips import fold
+from cryptoquantix.venues.ccxt_wire import ANSWER_MS_MAX
 from live.rig import STRATEGY
 from live.rig3 import INSTRUMENTS, SYMBOLS, VENUES, three_venues
 from processes import end, wait_for
@@ -54,8 +55,8 @@ def test_a_dead_venue_delays_no_other_and_a_lost_answer_doubles_nothing(tmp_path
     with three_venues(tmp_path) as rig:
         process = rig.start()
         rig.wait_reconciled(process, times=3)
-        fault = {"kind": "outage", "venue": "bybit", "mode": "hang", "seconds": 8}
-        rig.simulator.admin("/faults", fault)
+        hang = {"venue": "bybit", "kind": "hang", "seconds": 600}
+        rig.simulator.admin("/outage", hang)
         rig.simulator.admin(
             "/faults",
             {
@@ -67,13 +68,22 @@ def test_a_dead_venue_delays_no_other_and_a_lost_answer_doubles_nothing(tmp_path
             },
         )
         rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
-        wait_for(lambda: near(rig.held_dollars("binance"), 50_000), 5, 0.1)
+        # The third hangs until both others are where they are to be.
+        wait_for(lambda: near(rig.held_dollars("binance"), 50_000), 20, 0.1)
+        wait_for(lambda: near(rig.held_dollars("deribit"), 50_000), 20, 0.1)
         assert rig.held("bybit") == 0
-        wait_for(lambda: near(rig.held_dollars("deribit"), 50_000), 10, 0.1)
+        assert rig.orders("bybit")
+        (order,) = wait_for(
+            lambda: [o for o in rig.orders("binance") if o["state"] == "filled"], 20
+        )
+        began_ns = min(o["created_ns"] for o in rig.journalled().values())
+        waited_ms = (order["updated_ns"] - began_ns) / 1e6
+        assert waited_ms < ANSWER_MS_MAX, "it waited for no answer of the third"
+        rig.simulator.admin("/outage", hang | {"seconds": 0})
         rig.targets(dict.fromkeys(INSTRUMENTS.values(), 0.5))
         wait_for(lambda: near(rig.held_dollars("bybit"), 50_000), 60, 0.2)
         wait_for(
-            lambda: all(o["state"] == "filled" for o in rig.orders("deribit")), 10, 0.2
+            lambda: all(o["state"] == "filled" for o in rig.orders("deribit")), 20, 0.2
         )
         (order,) = rig.orders("deribit")
         assert order["filled_lots"] == rig.held("deribit") / 10
