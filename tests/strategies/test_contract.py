@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from cryptoquantix.core.errors import SettingsError
@@ -108,3 +109,14 @@ def test_a_strategy_that_decides_by_funding_is_told_apart(tmp_path, monkeypatch)
     (tmp_path / "carry.py").write_text(source + "\n\nimport carry_rule\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert registry.reads_funding(replace(own, module="carry"))
+
+
+class Weights(NamedTuple):
+    weights: np.ndarray
+
+
+def test_a_view_with_an_array_in_it_is_refused_in_one_sentence():
+    """A study groups its cells by what they see, and arrays are never the same."""
+    rows = replace(registry.load("strategies.weighted_rows"), view_type=Weights)
+    with pytest.raises(SettingsError, match="View that is not of numbers alone"):
+        rows.view(rows.parse_params({}))

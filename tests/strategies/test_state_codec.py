@@ -68,6 +68,24 @@ def test_the_layout_tells_kinds_shapes_and_names_apart():
     assert len(shapes) == 4
 
 
+def test_arrays_keep_their_order_and_empty_ones_their_shape():
+    values = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    before = (Inner(values, 1), Inner(np.zeros((0, 4)), 2))
+    for one in before:
+        after = decode(encode(one), one)
+        assert np.array_equal(after.values, one.values)
+        assert after.values.shape == one.values.shape
+        assert after.values.flags.f_contiguous == one.values.flags.f_contiguous
+
+
+def test_arrays_that_share_memory_are_refused():
+    """Written through one, read through the other: read back, they are two."""
+    values = np.zeros(6)
+    shared = state()._replace(price=values, inner=Inner(values[2:], 1))
+    with pytest.raises(StateCorrupt, match="share memory"):
+        layout(shared)
+
+
 @pytest.mark.parametrize("odd", [{"a": 1}, "text", None, np.array(["x"])])
 def test_what_cannot_be_kept_is_refused(odd):
     with pytest.raises(StateCorrupt, match="cannot be kept"):
@@ -88,6 +106,32 @@ def walk(count, start=0):
             Bar(i * 60, (i + 1) * 60, price, price + 1, price - 0.5, price, 1.0, 0.0)
         )
     return bars[start:]
+
+
+ROWS = "strategies.weighted_rows"
+
+
+@pytest.mark.parametrize("cut", [1, 9])
+def test_arrays_in_parameters_and_state_are_gone_on_from_to_the_bit(cut, kernel_cache):
+    bars, values = walk(40), {"decay": 0.7}
+    whole, half, resumed = (Stepper(ROWS, values, kernel_cache) for _ in range(3))
+    expected = [whole.step(bar) for bar in bars]
+    for bar in bars[:cut]:
+        half.step(bar)
+    resumed.load(half.save(), bars[cut - 1].close_time_ns, cut)
+    assert [resumed.step(bar) for bar in bars[cut:]] == expected[cut:]
+    assert resumed.save() == whole.save()
+    assert len(set(expected)) > 30
+
+
+def test_parameters_in_arrays_are_told_apart_to_the_last_digit(kernel_cache):
+    """As numpy shows them, both are the same."""
+    one, other = (
+        Stepper(ROWS, {"decay": decay}, kernel_cache)
+        for decay in (0.7, math.nextafter(0.7, 1.0))
+    )
+    assert repr(one.params) == repr(other.params)
+    assert one.params_text != other.params_text
 
 
 PARAMS = {"gate_days": 2, "breakout_bars": 7, "exit_bars": 5, "exit_atr": 2.0}

@@ -362,7 +362,7 @@ class StrategyRunner:
             key=key,
             code=stepper.code,
             build=build_stamp(),
-            params=repr(stepper.params),
+            params=stepper.params_text,
             layout=layout,
             bar_seconds=self.plan.bar_seconds,
             warmup_bars=self.plan.warmup_bars,

@@ -14,7 +14,8 @@ step may write into its arrays and hands them on in the state that it returns.
 A module may also split its step, and a study then reads the market once for all the
 parameter sets that see the same of it:
 
-- ``View``: NamedTuple of those fields of ``Params`` that reading the market takes,
+- ``View``: NamedTuple of those fields of ``Params`` that reading the market takes, no
+  arrays: cells are told apart by it,
 - ``Reading``: NamedTuple of floats, all that a decision needs to know of a bar,
 - ``State``: a NamedTuple of ``market`` and ``hand``, NamedTuples both; ``market``
   starts the same for the same view,
@@ -57,13 +58,27 @@ class Strategy:
     view_type: type | None = None
 
     def view(self, params: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return what of ``params`` reading the market takes; None if not split."""
+        """
+        Return what of ``params`` reading the market takes; None if not split.
+
+        Raises
+        ------
+        SettingsError
+            If there is an array in it: no two of those can be found to be the same.
+        """
         if self.view_type is None:
             return None
         names = cast("Any", self.view_type)._fields
-        return cast(
-            "tuple[Any, ...]", self.view_type(*(getattr(params, n) for n in names))
-        )
+        found = self.view_type(*(getattr(params, n) for n in names))
+        try:
+            hash(found)
+        except TypeError as error:
+            msg = (
+                f"strategy {self.name!r} has a View that is not of numbers alone "
+                f"({error}): leave View out, or keep what is no number out of it"
+            )
+            raise SettingsError(msg) from None
+        return cast("tuple[Any, ...]", found)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

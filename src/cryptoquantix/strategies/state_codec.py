@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +29,8 @@ def layout(state: object) -> str:
     Raises
     ------
     StateCorrupt
-        If a part of it is of no kind that can be kept.
+        If a part of it is of no kind that can be kept, or two of its arrays share
+        memory: read back, each would be its own.
 
     Examples
     --------
@@ -39,10 +41,18 @@ def layout(state: object) -> str:
     >>> layout(State(0, 1.0))
     'State(bars:int,high:float)'
     """
+    arrays = [leaf for leaf in _leaves(state) if isinstance(leaf, np.ndarray)]
+    if any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
+        msg = "a state whose arrays share memory cannot be kept"
+        raise StateCorrupt(msg)
+    return _layout(state)
+
+
+def _layout(state: object) -> str:
     fields = getattr(state, "_fields", None)
     if fields is not None:
         values = cast("tuple[object, ...]", state)
-        parts = (f"{n}:{layout(v)}" for n, v in zip(fields, values, strict=True))
+        parts = (f"{n}:{_layout(v)}" for n, v in zip(fields, values, strict=True))
         return f"{type(state).__name__}({','.join(parts)})"
     if isinstance(state, np.ndarray) and state.dtype.kind in "biuf":
         return f"{state.dtype.str}{state.shape}"
@@ -82,7 +92,8 @@ def decode[S](data: bytes, template: S) -> S:
     """
     Return the state whose bytes ``data`` is, laid out as ``template`` is.
 
-    Its arrays are its own, writable, in C order: as those of a state that starts.
+    Its arrays are its own, writable, in the order of those in ``template``: to the
+    compiled step, arrays of another order are arguments of another type.
 
     Raises
     ------
@@ -106,7 +117,9 @@ def _decoded(data: memoryview, at: int, template: object) -> tuple[object, int]:
     if isinstance(template, np.ndarray):
         end = at + template.nbytes
         flat: NDArray[Any] = np.frombuffer(data[at:end], template.dtype)
-        return flat.reshape(template.shape).copy(), end
+        found = np.empty_like(template)
+        found[...] = flat.reshape(template.shape)
+        return found, end
     packer = _packer(template)
     return packer.unpack_from(data, at)[0], at + packer.size
 

@@ -6,10 +6,13 @@ It calls the same compiled step as the research matrix; it decides nothing itsel
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from cryptoquantix.core.errors import DisorderError, StateCorrupt
 from cryptoquantix.core.market import Bar
@@ -102,6 +105,12 @@ class Stepper:
             If the strategy's state holds what cannot be kept.
         """
         return state_codec.layout(self.strategy.start(self.params))
+
+    @property
+    def params_text(self) -> str:
+        """The parameters, to the last digit: of arrays, ``repr`` leaves digits out."""
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
+            return repr(self.params)
 
     def save(self) -> bytes:
         """
