@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 
 from cryptoquantix.core.errors import StateCorrupt
 from cryptoquantix.core.order import OrderState
-from cryptoquantix.journal import schema, store
+from cryptoquantix.journal import opening, schema
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.journal.tables import META
 from journal.test_store import BTC, fill, record
@@ -147,7 +147,7 @@ def test_a_start_killed_while_it_grows_leaves_the_old_version(old, monkeypatch):
         msg = "killed"
         raise KeyboardInterrupt(msg)
 
-    monkeypatch.setattr(store, "upgrade", killed)
+    monkeypatch.setattr(opening, "upgrade", killed)
     with pytest.raises(KeyboardInterrupt):
         Journal(old)
     assert rows(old, "PRAGMA user_version") == [(1,)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from cryptoquantix.core.account import AccountSnapshot, Position
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.order import Increase, OrderState, Reduction, Side
 from cryptoquantix.journal.records import OrderNote, OrderStanding
+from cryptoquantix.journal.rows import insert_note, insert_order
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import (
@@ -836,4 +839,29 @@ def test_a_flip_without_a_permit_reduces_at_once_and_slices_its_increase(tmp_pat
     assert without_permit(world) == []
     (increase,) = step(world)
     assert increase.record.size_lots == 2_000  # a quarter, and not all of it
+    world.journal.close()
+
+
+def test_an_engine_starts_without_holding_what_is_finished(tmp_path):
+    """The journal grows for years; a start holds what is unfinished alone."""
+    world = World(tmp_path / "j.sqlite")
+    world.read()
+    (first,) = sent(world.target(0.5))
+    world.finish(first)
+    count = 4_000
+    with world.journal._driver as connection:
+        for number in range(count):
+            name = f"cqx-{number}"
+            record = msgspec.structs.replace(
+                first.record, client_order_id=name, bar_ns=number
+            )
+            insert_order(connection, record)
+            note = OrderNote(name, 0, "seen", OrderState.FILLED, "", 5_000, name)
+            insert_note(connection, note)
+    tracemalloc.start()
+    engine = Engine(SETTINGS, {BTC: instrument(BTC)}, world.journal)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert engine._books[BTC].attributed_lots == {"trend": 5_000 * (count + 1)}
+    assert peak < 200_000  # bytes; one row each would be millions
     world.journal.close()

@@ -8,22 +8,27 @@ to send must not. One process writes one journal: a second is refused by a lock 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from cryptoquantix.core.errors import JournalError, SettingsError, StateCorrupt
+from cryptoquantix.core.errors import JournalError, StateCorrupt
 from cryptoquantix.core.instrument import InstrumentId
-from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.group import OrderGroup
+from cryptoquantix.journal.opening import (
+    check,
+    driver,
+    grow_log,
+    make_durable,
+    take_lock,
+)
 from cryptoquantix.journal.records import (
     Baseline,
     CrossRecord,
@@ -42,8 +47,15 @@ from cryptoquantix.journal.rows import (
     insert_order,
     standing,
 )
-from cryptoquantix.journal.schema import SCHEMA_VERSION, upgrade
 from cryptoquantix.journal.tables import baselines, crosses, fills, flows, reports
+from cryptoquantix.journal.totals import (
+    UNFINISHED,
+    FillTotals,
+    OwnedLots,
+    SharedFill,
+    owned_query,
+    shared_query,
+)
 
 
 class Journal:
@@ -60,15 +72,16 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = _lock(path)
+        self._lock = take_lock(path)
         self._group = OrderGroup(self.record_orders)
+        self._fill_totals = FillTotals(self._rows)
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.StaticPool)
-        sa.event.listen(self._engine, "connect", _durable)
+        sa.event.listen(self._engine, "connect", make_durable)
         try:
             self._connection = self._engine.connect()
-            self._check()
-            self._grow_log()
-            self._driver = _driver(self._connection)
+            check(self._connection, path)
+            grow_log(self._connection)
+            self._driver = driver(self._connection)
         except exc.DatabaseError as error:
             self.close()
             msg = f"the journal {path} cannot be read: {error.orig}"
@@ -135,7 +148,9 @@ class Journal:
 
     def record_fills(self, records: Sequence[FillRecord]) -> list[FillRecord]:
         """Write the fills that are not there yet; return those, in their order."""
-        return self._record_new(fills, records, "fills")
+        new = self._record_new(fills, records, "fills")
+        self._fill_totals.add(new)
+        return new
 
     def record_flows(self, records: Sequence[FlowRecord]) -> list[FlowRecord]:
         """Write the funding that is not there yet; return that, in its order."""
@@ -164,9 +179,9 @@ class Journal:
 
     def unfinished(self) -> list[OrderStanding]:
         """Return every order that is not in a terminal state, oldest first."""
-        terminal = [state.value for state in OrderState if state.is_terminal]
-        places = ", ".join("?" * len(terminal))
-        return self._standings(f"state NOT IN ({places})", *terminal)
+        # By the states it may be in, and not by the others: those have an index.
+        places = ", ".join("?" * len(UNFINISHED))
+        return self._standings(f"state IN ({places})", *UNFINISHED)
 
     def attempts(
         self, *, account: str, strategy: str, instrument: InstrumentId, bar_ns: int
@@ -209,11 +224,7 @@ class Journal:
 
     def size_filled_lots(self, instrument: InstrumentId) -> int:
         """Return the signed sum of an instrument's fills, in lots."""
-        query = (
-            "SELECT coalesce(sum(CASE side WHEN 'buy' THEN size_lots "
-            "ELSE -size_lots END), 0) FROM fills WHERE instrument = ?"
-        )
-        return int(self._rows(query, (str(instrument),))[0][0])
+        return self._fill_totals.of(str(instrument)).lots
 
     def last_flow_ns(self, venue: str) -> int:
         """Return the venue's time of the newest funding journalled, or 0."""
@@ -239,20 +250,28 @@ class Journal:
         for row in self._rows(query):
             yield _struct(row, FlowRecord)
 
-    def iter_crosses(self) -> Iterator[CrossRecord]:
-        """Yield what strategies took over from each other, oldest first."""
-        query = _select(crosses, CrossRecord).order_by(crosses.c.sequence)
-        for row in self._rows(query):
-            yield _struct(row, CrossRecord)
+    def owned_lots(self, instruments: Collection[InstrumentId]) -> list[OwnedLots]:
+        """
+        Return what strategies hold by ended orders of their own, and by crosses.
+
+        Orders of several strategies at once are not in it: see :meth:`iter_shared`.
+        """
+        names = tuple(map(str, instruments))
+        found = self._rows(owned_query(len(names)), names)
+        return [OwnedLots(*row) for row in found]
+
+    def iter_shared(
+        self, instruments: Collection[InstrumentId]
+    ) -> Iterator[SharedFill]:
+        """Yield the ended orders of several strategies of which something filled."""
+        names = tuple(map(str, instruments))
+        with self._reading():
+            for row in self._driver.execute(shared_query(len(names)), names):
+                yield SharedFill(*row)
 
     def last_trade_id(self, instrument: InstrumentId) -> str:
         """Return the id of the newest journalled fill, or an empty string."""
-        query = (
-            "SELECT trade_id FROM fills WHERE instrument = ? "
-            "ORDER BY sequence DESC LIMIT 1"
-        )
-        rows = self._rows(query, (str(instrument),))
-        return str(rows[0][0]) if rows else ""
+        return self._fill_totals.of(str(instrument)).trade_id
 
     def baseline(self, instrument: InstrumentId) -> Baseline | None:
         """Return what the instrument held when the journal first met it, or None."""
@@ -297,7 +316,7 @@ class Journal:
     def _rows(
         self, query: sa.Select[Any] | str, values: tuple[object, ...] = ()
     ) -> list[tuple[Any, ...]]:
-        try:
+        with self._reading():
             if isinstance(query, str):
                 # Past SQLAlchemy's rows, which cost more than SQLite's answer.
                 found: list[tuple[Any, ...]] = self._driver.execute(
@@ -306,6 +325,11 @@ class Journal:
                 return found
             with self._connection.begin():
                 return [tuple(row) for row in self._connection.execute(query)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except (exc.DatabaseError, sqlite3.Error) as error:
             cause = getattr(error, "orig", None) or error
             msg = f"the journal {self.path} cannot be read: {cause}"
@@ -321,44 +345,6 @@ class Journal:
             msg = f"the journal {self.path} could not write {what}: {error}"
             raise JournalError(msg) from None
 
-    def _check(self) -> None:
-        execute = self._connection.exec_driver_sql
-        version = execute("PRAGMA user_version").scalar_one()
-        if version > SCHEMA_VERSION:
-            msg = (
-                f"the journal {self.path} is of version {version}, "
-                f"this build reads up to {SCHEMA_VERSION}"
-            )
-            raise StateCorrupt(msg)
-        found = execute("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            msg = f"the journal {self.path} is damaged: {found}"
-            raise StateCorrupt(msg)
-        if version < SCHEMA_VERSION:
-            # Asked for in words: the driver begins no transaction before a table is
-            # made, and one killed between two tables would leave a journal of none.
-            self._connection.commit()
-            execute("BEGIN IMMEDIATE")
-            upgrade(self._connection, version)
-            execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._connection.commit()
-
-    def _grow_log(self) -> None:
-        """
-        Give the write-ahead log its size now, so that no order pays for it.
-
-        A commit that makes a file longer waits for the file system's own journal, some
-        4 ms; one that overwrites takes 0.1 ms. What is written here is rolled back:
-        the log keeps the length, and nothing else remembers.
-        """
-        execute = self._connection.exec_driver_sql
-        execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-        execute("PRAGMA cache_size = 16")  # pages: so that it is written and not kept
-        execute("INSERT INTO facts VALUES ('filler', zeroblob(?))", (_LOG_BYTES,))
-        self._connection.rollback()
-        execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-        self._connection.commit()
-
     def tidy(self) -> None:
         """
         Move what the log holds into the database, so that the log begins anew.
@@ -373,19 +359,6 @@ class Journal:
             raise JournalError(msg) from None
 
 
-_LOG_BYTES: Final = 8_000_000
-# Rows are added and seldom read: a larger cache only grows for hours.
-_CACHE_KB: Final = 512
-_LOG_PAGES: Final = 1_800  # a bound for when nobody tidies
-
-
-def _driver(connection: sa.Connection) -> sqlite3.Connection:
-    """Return the driver's connection below SQLAlchemy's: there is but the one."""
-    found = connection.connection.driver_connection
-    assert isinstance(found, sqlite3.Connection), "the journal is SQLite's"
-    return found
-
-
 def _select(table: sa.Table, struct: type[msgspec.Struct]) -> sa.Select[Any]:
     return sa.select(*(table.c[name] for name in struct.__struct_fields__))
 
@@ -393,32 +366,3 @@ def _select(table: sa.Table, struct: type[msgspec.Struct]) -> sa.Select[Any]:
 def _struct[S: msgspec.Struct](row: tuple[Any, ...], struct: type[S]) -> S:
     values = dict(zip(struct.__struct_fields__, row, strict=True))
     return msgspec.convert(values, struct)
-
-
-def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI's
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=2000",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _lock(path: Path) -> int:
-    """Take the journal's lock for as long as this process lives."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        msg = f"cannot write the journal's directory {path.parent}: {error.strerror}"
-        raise SettingsError(msg) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        msg = f"the journal {path} is in use by another execution process"
-        raise SettingsError(msg) from None
-    return descriptor

@@ -40,6 +40,7 @@ from cryptoquantix.live.instrument_book import (
 )
 from cryptoquantix.live.order_maker import Decision, OrderMaker
 from cryptoquantix.live.portfolio import Portfolio
+from cryptoquantix.orders.attribution import NOBODY, decode_shares
 from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.limits import check_amendment, room_lots
 from cryptoquantix.orders.plan import (
@@ -93,14 +94,12 @@ class Engine:
         self._portfolio = portfolio
         self._can_amend = can_amend
         self.is_reconciled = False
-        for standing in journal.iter_orders():
-            book = self._books.get(InstrumentId.parse(standing.record.instrument))
-            if book is not None and standing.state.is_terminal:
-                book.attribute(standing)
-        for cross in journal.iter_crosses():
-            book = self._books.get(InstrumentId.parse(cross.instrument))
-            if book is not None:
-                book.take_over(cross.strategy, cross.lots)
+        books = {str(id_): book for id_, book in self._books.items()}
+        for owned in journal.owned_lots(self._books):
+            books[owned.instrument].take_over(owned.strategy, owned.lots)
+        for one in journal.iter_shared(self._books):
+            shares = decode_shares(one.shares, NOBODY, one.order_lots)
+            books[one.instrument].share_out(shares, one.order_lots, one.filled_lots)
 
     # -- events -----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -229,8 +230,14 @@ class InstrumentBook:
         record = standing.record
         order_lots = record.side.sign * record.size_lots
         shares = decode_shares(record.shares, record.strategy, order_lots)
-        for name, lots in attributed(shares, order_lots, standing.filled_lots).items():
-            self.attributed_lots[name] = self.attributed_lots.get(name, 0) + lots
+        self.share_out(shares, order_lots, standing.filled_lots)
+
+    def share_out(
+        self, shares: Mapping[str, int], order_lots: int, filled_lots: int
+    ) -> None:
+        """Count what filled of an order as its strategies' own."""
+        for name, lots in attributed(shares, order_lots, filled_lots).items():
+            self.take_over(name, lots)
 
     def missing_lots(self) -> dict[str, int]:
         """Return what each strategy still has to go, signed lots."""
@@ -240,7 +247,7 @@ class InstrumentBook:
         }
 
     def take_over(self, strategy: str, lots: int) -> None:
-        """Count what a strategy took over from others as its own."""
+        """Count lots as a strategy's own, its orders' or taken over from others."""
         self.attributed_lots[strategy] = self.attributed_lots.get(strategy, 0) + lots
 
     def cross(self, now: Now) -> list[CrossLots]:
