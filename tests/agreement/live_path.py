@@ -22,8 +22,9 @@ from cryptoquantix.bus.messages import (
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.market import Bar
 from cryptoquantix.data.catalog import Catalog
-from processes import start_nats, start_simulator
+from processes import SimulatorProcess, start_nats, start_simulator
 
+DEAD_BARS = 300
 COLUMNS = ("open", "high", "low", "close", "volume")
 
 
@@ -52,6 +53,14 @@ class Live:
 
     def reached(self, close_ns: int) -> bool:
         return bool(self.targets) and self.targets[-1].bar_close_ns >= close_ns
+
+    def is_up(self) -> bool:
+        return bool(self.feed and self.feed.connected and self.strategy)
+
+    def has_told(self, close_ns: int) -> bool:
+        """Whether what was decided of all bars until a close is published."""
+        told = self.strategy and self.strategy.sequence == self.targets[-1].sequence
+        return bool(told) and self.reached(close_ns)
 
     def on_batch(self, batch: TickBatch) -> None:
         if self._builder is None:
@@ -124,6 +133,11 @@ async def play(
     The tape starts once feed and strategy are up, so that its first bar is seen whole.
     Once the target of a bar at or after a time in ``kill_at`` is published, the service
     it names ("feed" or "strategy") is killed without a word and started again.
+
+    The feed dies in the middle of the flow. The strategy dies once its targets are
+    told: those that waited for their acknowledgement would be replaced by the one of
+    the newest bar. The tape goes on for a while, and then waits for who is starting: a
+    slow machine is no longer gap.
     """
     live = Live(60 * 10**9)
     options = ["--tape", str(tape), "--catalog", str(catalog), "--paused"]
@@ -152,17 +166,12 @@ params = {params}
         for name in COMMANDS:
             await services.start(name)
         try:
-            await _until(
-                lambda: live.feed and live.feed.connected and live.strategy,
-                60,
-                services,
-            )
+            await _until(live.is_up, 60, services)
             venue.admin("/tape", {"paused": False})
             started = time.perf_counter()
             for at_ns, name in sorted((kill_at or {}).items()):
                 await _until(lambda at_ns=at_ns: live.reached(at_ns), 60, services)
-                await services.kill(name)
-                await services.start(name)
+                await _killed(name, venue, client, live, services)
             await _until(lambda: live.reached(until_ns), seconds_max, services)
             live.seconds = time.perf_counter() - started
             await asyncio.sleep(1.2)  # one more status
@@ -171,6 +180,31 @@ params = {params}
             print(live.log[-8_000:])  # shown where a test fails
             await client.close()
     return live
+
+
+async def _killed(
+    name: str, venue: SimulatorProcess, client, live: Live, services: Services
+) -> None:
+    if name == "strategy":
+        venue.admin("/tape", {"paused": True})
+        live.strategy = None
+        closed_ns = _tape_ns(venue) - 2 * live.interval_ns
+        await _until(lambda: live.has_told(closed_ns), 60, services)
+    await services.kill(name)
+    await client.flush()  # nothing of it is on its way any more
+    live.feed = live.feed if name == "strategy" else None
+    live.strategy = None
+    venue.admin("/tape", {"paused": False})
+    until_ns = _tape_ns(venue) + DEAD_BARS * live.interval_ns
+    await _until(lambda: _tape_ns(venue) >= until_ns, 60, services)
+    venue.admin("/tape", {"paused": True})
+    await services.start(name)
+    await _until(live.is_up, 60, services)
+    venue.admin("/tape", {"paused": False})
+
+
+def _tape_ns(venue: SimulatorProcess) -> int:
+    return venue.admin("/state")["tape"]["time_ns"]
 
 
 async def _listen(client, live: Live) -> None:

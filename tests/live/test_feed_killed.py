@@ -69,6 +69,7 @@ class Commands:
 
     def __init__(self, config, log):
         self.config = config
+        self._path = log
         self._log = log.open("ab")
         self.running = {}
 
@@ -76,6 +77,9 @@ class Commands:
         command = [sys.executable, "-m", "cryptoquantix", *arguments]
         command += ["--config", str(self.config)]
         self.running[arguments] = subprocess.Popen(command, stderr=self._log)
+
+    def said(self):
+        return self._path.read_text()
 
     def kill(self, *arguments):
         process = self.running.pop(arguments)

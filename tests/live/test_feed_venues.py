@@ -36,8 +36,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr(feed_service, "_PROBE_SECONDS", 0.2)
 
 
-async def flowing(services, heard, more=15):
-    """Wait until each feed has published ``more`` prints than now, and a quote."""
+async def flowing(services, heard, more=21):
+    """
+    Wait until each feed has published ``more`` prints than now, and a quote.
+
+    As many as are to be compared at the end, however few there were before.
+    """
     counts = {venue: len(one.ticks) for venue, one in heard.items()}
     quotes = {venue: len(one.quotes) for venue, one in heard.items()}
     await until(
