@@ -54,6 +54,7 @@ class World:
         self, path, subscriptions=SETTINGS.subscriptions, most=0, *, can_amend=False
     ):
         self.journal = Journal(path)
+        self.subscriptions = subscriptions
         ids = {s.instrument for s in subscriptions}
         self.engine = Engine(
             replace(SETTINGS, subscriptions=subscriptions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.core.order import OrderState, OrderType, Reduction
 from cryptoquantix.journal.records import OrderStanding
+from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import AmendOrder, CancelOrder, SendOrder, Subscription
 from cryptoquantix.orders.styles import Quote, Style, Working
-from live.fake_venue import BTC
-from live.test_engine import World
+from live.fake_venue import BTC, instrument
+from live.test_engine import SETTINGS, World
 
 POST_ONLY = Working(Style.POST_ONLY, seconds=20, requotes_max=5)
 
@@ -105,3 +107,26 @@ def test_a_refused_amendment_leaves_the_price_of_the_one_before(world):
     # It rests at 1004, which is not overtaken while that is the best price.
     assert only(quoted(world, 1004, 1006), CancelOrder) == []
     assert CancelOrder(BTC, name) in follow(world, 1005)
+
+
+@pytest.mark.parametrize(("target", "held"), [(0.5, 0), (0.0, 5_000)])
+def test_no_increase_rests_without_a_permit_even_where_no_target_is_known(
+    world, target, held
+):
+    """After a restart with the bus away: what it is for is not known."""
+    effect = rest(world, target, held=held)
+    world.engine = Engine(
+        replace(SETTINGS, subscriptions=world.subscriptions),
+        {BTC: instrument(BTC)},
+        world.journal,
+    )
+    world.engine.is_reconciled = True
+    stand(world, effect.record, OrderState.WORKING)
+    world.seconds += 1
+    assert only(world.read(), CancelOrder) == []
+    world.mode = PermitMode.REDUCE_ONLY
+    world.seconds += 1
+    canceled = [e.client_order_id for e in only(world.read(), CancelOrder)]
+    # A reduction does no harm, and nothing would come after its cancel.
+    is_increase = effect.record.is_increase
+    assert canceled == ([effect.record.client_order_id] if is_increase else [])

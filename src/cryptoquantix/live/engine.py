@@ -13,7 +13,7 @@ a position that does not know yet how the last order ended.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -24,7 +24,6 @@ from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.events import (
-    AmendOrder,
     AskQuote,
     CancelOrder,
     Effect,
@@ -40,6 +39,7 @@ from cryptoquantix.live.instrument_book import (
 )
 from cryptoquantix.live.order_maker import Decision, OrderMaker
 from cryptoquantix.live.portfolio import Portfolio
+from cryptoquantix.live.resting import RestingOrders
 from cryptoquantix.orders.attribution import NOBODY, decode_shares
 from cryptoquantix.orders.exposure import Exposure
 from cryptoquantix.orders.limits import check_amendment, room_lots
@@ -52,15 +52,7 @@ from cryptoquantix.orders.plan import (
     Unfinished,
     plan_orders,
 )
-from cryptoquantix.orders.styles import (
-    Leg,
-    Moment,
-    Quote,
-    is_to_be_canceled,
-    next_leg,
-    price_of,
-    requote_ticks,
-)
+from cryptoquantix.orders.styles import Leg, Quote, next_leg
 from cryptoquantix.orders.value import lot_quote, wanted_lots
 
 
@@ -92,7 +84,11 @@ class Engine:
         self._maker = OrderMaker(settings, journal)
         self._at_stake = AtStake(instruments)
         self._portfolio = portfolio
-        self._can_amend = can_amend
+        self._resting = RestingOrders(
+            can_amend=can_amend,
+            may_follow=self._may_follow,
+            count_sent=self._maker.count_sent,
+        )
         self.is_reconciled = False
         books = {str(id_): book for id_, book in self._books.items()}
         for owned in journal.owned_lots(self._books):
@@ -160,6 +156,12 @@ class Engine:
             # Also an earlier process's order: positions may lag behind its fill.
             book.expect(standing, now)
 
+    def on_amended(
+        self, instrument: InstrumentId, client_order_id: str, *, is_done: bool
+    ) -> None:
+        """Take the venue's answer to an amendment; a no is followed by a cancel."""
+        self._books[instrument].amended(client_order_id, is_done=is_done)
+
     def plan_all(self, now: Now) -> list[Effect]:
         """Plan every instrument."""
         return [effect for id_ in self._books for effect in self.plan(id_, now)]
@@ -168,21 +170,23 @@ class Engine:
         """Return what to do about one instrument now."""
         book = self._books[instrument]
         account = self._account
-        if not _may_increase(now):
+        if not now.may_increase:
             # What is left of an increase is decided anew under the next permit, with
             # its time in full: a deadline that passed without one sends no lump.
             book.rest()
         if account is None or not self.is_reconciled:
             return []
-        if not self.is_settled(instrument):
-            return []
-        self._size(book, account.equity_quote)
-        wanted = book.wanted_lots()
+        wanted = None
+        if self.is_settled(instrument):
+            self._size(book, account.equity_quote)
+            wanted = book.wanted_lots()
         if wanted is None:
-            return []
+            return self._withdraw(book, now)
         situation = self._situation(book, account, wanted)
         intents = plan_orders(situation)
-        effects = self._tend(book, {i.client_order_id for i in _cancels(intents)}, now)
+        canceled = {i.client_order_id for i in _cancels(intents)}
+        standings = self._standings_of(instrument)
+        effects = self._resting.tend(book, standings, canceled, now)
         for intent in intents:
             effects += self._carry_out(book, situation, intent, now)
         if not intents and not situation.unfinished:
@@ -313,66 +317,6 @@ class Engine:
             for standing in self._standings_of(instrument)
         )
 
-    def _tend(
-        self, book: InstrumentBook, canceled: Collection[str], now: Now
-    ) -> list[Effect]:
-        """
-        Cancel what may not rest on: overtaken, out of time, or without a permit.
-
-        An increase that rests may fill at any moment: it may rest only while a permit
-        says ``trade``. A reduction needs none; it goes out at market without one.
-        """
-        effects: list[Effect] = []
-        is_forbidden = not _may_increase(now)
-        is_quote_due = False
-        for standing in self._standings_of(book.instrument.id):
-            record = standing.record
-            if standing.state is not OrderState.WORKING or record.price_ticks is None:
-                continue
-            is_quote_due = True
-            ticks = book.price_ticks_of(record)
-            assert ticks is not None, "a resting order has a price"
-            price = price_of(ticks, book.instrument)
-            moment = self._moment(book, record.size_lots, now)
-            work = book.work_of(standing)
-            is_over = is_to_be_canceled(book.working, work, price, moment)
-            name = record.client_order_id
-            if name in canceled or not (is_forbidden or is_over):
-                continue
-            amendment = None if is_forbidden else self._amend(book, standing, now)
-            if amendment is not None:
-                effects.append(amendment)
-            elif (is_forbidden or not book.is_amending(name)) and book.may_cancel(
-                name, now.monotonic_ns
-            ):
-                effects.append(CancelOrder(book.instrument.id, name))
-        if is_quote_due and book.working.needs_quote:
-            effects.append(AskQuote(book.instrument.id))
-        return effects
-
-    def _amend(
-        self, book: InstrumentBook, standing: OrderStanding, now: Now
-    ) -> AmendOrder | None:
-        """Return how an overtaken order follows the price where the venue amends."""
-        record = standing.record
-        name, ticks = record.client_order_id, book.price_ticks_of(record)
-        is_resting = record.time_in_force is TimeInForce.POST_ONLY
-        if not (self._can_amend and is_resting and book.may_amend(name)):
-            return None
-        assert ticks is not None, "a resting order has a price"
-        work, price = book.work_of(standing), price_of(ticks, book.instrument)
-        moment = self._moment(book, record.size_lots, now)
-        target = requote_ticks(book.working, work, price, moment)
-        if target in {None, ticks} or (
-            record.is_increase and not self._may_follow(book, now)
-        ):
-            return None
-        assert target is not None, "checked above"
-        self._maker.count_sent(now)
-        book.amend(name, target)
-        book.count_quote()
-        return AmendOrder(replace(record.order(), price_ticks=target))
-
     def _may_follow(self, book: InstrumentBook, now: Now) -> bool:
         """Return whether what stops a new increase does not stop an old one either."""
         around = self._maker.surroundings(
@@ -381,15 +325,13 @@ class Engine:
         reason = check_amendment(around, self._settings.limits)
         return not (reason or self._doubt(book, now))
 
-    def on_amended(
-        self, instrument: InstrumentId, client_order_id: str, *, is_done: bool
-    ) -> None:
-        """Take the venue's answer to an amendment; a no is followed by a cancel."""
-        self._books[instrument].amended(client_order_id, is_done=is_done)
-
-    def _moment(self, book: InstrumentBook, missing_lots: int, now: Now) -> Moment:
-        quote = book.quote(now.monotonic_ns)
-        return Moment(missing_lots, book.instrument, quote, now.monotonic_ns)
+    def _withdraw(self, book: InstrumentBook, now: Now) -> list[Effect]:
+        """Cancel increases that rest without a permit, whatever else is not known."""
+        if now.may_increase:
+            return []
+        standings = self._standings_of(book.instrument.id)
+        increases = [s for s in standings if s.record.is_increase]
+        return self._resting.tend(book, increases, (), now)
 
     def _carry_out(
         self, book: InstrumentBook, situation: Situation, intent: Intent, now: Now
@@ -438,10 +380,12 @@ class Engine:
     ) -> Leg | None:
         """Return the order that works an intent now; None where it is to wait."""
         work = book.work(intent.side, intent.size_lots, now.monotonic_ns)
-        if isinstance(intent, ReductionIntent) and not _may_increase(now):
+        if isinstance(intent, ReductionIntent) and not now.may_increase:
             # Whoever took the permit wants us out: nothing is worked any longer.
             return Leg(intent.size_lots)
-        return next_leg(book.working, work, self._moment(book, intent.size_lots, now))
+        return next_leg(
+            book.working, work, book.moment(intent.size_lots, now.monotonic_ns)
+        )
 
     def _doubt(self, book: InstrumentBook, now: Now) -> str:
         """Return why nothing may be increased from what is known, or nothing."""
@@ -451,10 +395,6 @@ class Engine:
         if now.monotonic_ns - self._account_asked_ns > READING_NS_MAX:
             return "the account was not read lately"
         return ""
-
-
-def _may_increase(now: Now) -> bool:
-    return now.permit is not None and now.permit.allows_increase(now.monotonic_ns)
 
 
 def _rests(leg: Leg) -> bool:

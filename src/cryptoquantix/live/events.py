@@ -135,6 +135,12 @@ class Now:
     monotonic_ns: int
     permit: Permit | None
 
+    @property
+    def may_increase(self) -> bool:
+        """Whether a live permit to trade is held."""
+        permit = self.permit
+        return permit is not None and permit.allows_increase(self.monotonic_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class SendOrder:

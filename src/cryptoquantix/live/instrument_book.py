@@ -26,7 +26,7 @@ from cryptoquantix.live.events import (
     is_after,
 )
 from cryptoquantix.orders.attribution import attributed, crossed, decode_shares
-from cryptoquantix.orders.styles import Quote, Work, Working, most_urgent
+from cryptoquantix.orders.styles import Moment, Quote, Work, Working, most_urgent
 
 # Marks and accounts are read every few seconds; three missed readings are too many.
 READING_NS_MAX: Final = 15 * NS_PER_SECOND
@@ -140,6 +140,11 @@ class InstrumentBook:
         if found is None or monotonic_ns - found.read_ns > QUOTE_NS_MAX:
             return None
         return found
+
+    def moment(self, missing_lots: int, monotonic_ns: int) -> Moment:
+        """Return what a piece of work of so many lots looks like now."""
+        quote = self.quote(monotonic_ns)
+        return Moment(missing_lots, self.instrument, quote, monotonic_ns)
 
     def work(self, side: Side, size_lots: int, monotonic_ns: int) -> Work:
         """Return the piece of work under way, begun now where none is on that side."""
