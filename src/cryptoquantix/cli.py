@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryptoquantix.core.errors import CryptoquantixError
+from cryptoquantix.core.errors import CryptoquantixError, SettingsError
 
 if TYPE_CHECKING:
     from cryptoquantix.drills.drill import Outcome
@@ -72,6 +72,18 @@ def main() -> None:
 
 def _print(value: object, *, as_json: bool, text: str) -> None:
     """Print ``value`` as one JSON line, or ``text`` for a person."""
+    try:
+        _write(value, as_json=as_json, text=text)
+    except BrokenPipeError:
+        raise  # `... | head` has read enough: typer ends the command, saying nothing
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what is left in it would fail again at the exit
+        msg = f"cannot write to standard output: {error.strerror or error}"
+        raise SettingsError(msg) from None
+
+
+def _write(value: object, *, as_json: bool, text: str) -> None:
     sys.stdout.write((json.dumps(value) if as_json else text) + "\n")
     sys.stdout.flush()
 
@@ -79,7 +91,7 @@ def _print(value: object, *, as_json: bool, text: str) -> None:
 def _announce(value: object, *, as_json: bool, text: str) -> None:
     """Print what a service says of itself; a full disk or a gone reader ends none."""
     with contextlib.suppress(OSError):
-        _print(value, as_json=as_json, text=text)
+        _write(value, as_json=as_json, text=text)
 
 
 def _say(text: str) -> None:
@@ -93,7 +105,7 @@ def version() -> None:
     """Print the version and the build stamp of this installation."""
     from cryptoquantix.control.build import build_stamp
 
-    sys.stdout.write(build_stamp() + "\n")
+    _print(None, as_json=False, text=build_stamp())
 
 
 @app.command()
@@ -557,8 +569,7 @@ def logs(
     from cryptoquantix.apps.merged_log import LogLine, run
 
     def write(line: LogLine) -> None:
-        sys.stdout.write((line.as_json() if as_json else line.shown()) + "\n")
-        sys.stdout.flush()
+        _print(None, as_json=False, text=line.as_json() if as_json else line.shown())
 
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         run(
