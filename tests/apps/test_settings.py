@@ -80,12 +80,43 @@ def test_secrets_do_not_show_when_settings_are_printed(write):
         ("binance:BTCUSDT-PERP", "BTCUSDT", "instrument must be venue:NAME"),
         ('directory = "state"', "directory = ", "is not valid TOML"),
         ("[risk]", "[risk]\nmore = 1", "there is no setting risk.more"),
+        ("[risk]", '[risk]\nurl = "foo"', "risk.url .*must be http://host:port or ht"),
+        ("[risk]", '[nats]\nurl = "foo"\n[risk]', "nats.url .*must be nats://host:"),
+        ("[risk]", "[feeds]\ninstruments = 3\n[risk]", "feeds.instruments .*a list"),
+        ('directory = "state"', "nats = 3", "setting nats .*must be a table, was 3"),
+        ("binance:BTCUSDT-PERP", "BTCUSDT", "setting strategies.0.instrument .*was"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(write, old, new, says):
     with pytest.raises(SettingsError, match=says) as caught:
         load_settings(write(GOOD.replace(old, new)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CQX_VENUES", "foo", "CQX_VENUES or one below it must hold JSON"),
+        ("CQX_FEEDS__INSTRUMENTS", "binance:BTCUSDT-PERP", "CQX_FEEDS .*JSON"),
+        ("CQX_RISK__WARNING_FRACTIONS", "abc", "CQX_RISK .*JSON"),
+        ("CQX_EXECUTON__LEVERAGE_MAX", "1", "no setting executon.leverage_max .*CQX_E"),
+        ("CQX_RISK__MORE", "1", "there is no setting risk.more"),
+        ("CQX_NATS__URL", "nats://u:hush@:0", "nats.url .*must be nats://host:port"),
+    ],
+)
+def test_a_wrong_variable_is_one_sentence_that_names_it(
+    write, monkeypatch, name, value, says
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=says) as caught:
+        load_settings(write(GOOD))
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_variables_of_the_stacks_files_are_no_settings(write, monkeypatch):
+    monkeypatch.setenv("CQX_IMAGE", "cryptoquantix:1")
+    assert load_settings(write(GOOD)).strategies
 
 
 def test_a_named_file_must_exist(tmp_path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 # Addresses of each venue's documentation: (testnet, live), REST before streams.
 ADDRESSES: Final = {
@@ -21,6 +24,31 @@ ADDRESSES: Final = {
         ("https://www.deribit.com", "wss://www.deribit.com"),
     ),
 }
+
+
+def _spelled(*schemes: str) -> AfterValidator:
+    """Check that a setting is an address of ``schemes``; it may hold a password."""
+
+    def check(url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # raises where it is none
+            is_address = bool(parts.scheme in schemes and parts.hostname)
+        except ValueError:
+            is_address = False
+        if not is_address:
+            spelled = " or ".join(f"{one}://host:port" for one in schemes)
+            # A type of its own: the value is not repeated.
+            kind = "address"
+            raise PydanticCustomError(kind, "must be {spelled}", {"spelled": spelled})
+        return url
+
+    return AfterValidator(check)
+
+
+Web = Annotated[str, _spelled("http", "https")]
+WebSocket = Annotated[str, _spelled("ws", "wss")]
+Bus = Annotated[str, _spelled("nats", "tls", "ws", "wss")]
 
 
 def is_loopback(url: str) -> bool:

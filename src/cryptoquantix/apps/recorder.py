@@ -11,7 +11,7 @@ from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import Settings, load_settings
 from cryptoquantix.bus.connection import connect
 from cryptoquantix.core.clock import SystemClock
-from cryptoquantix.core.errors import SettingsError
+from cryptoquantix.core.errors import DataError, SettingsError
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.data.layout import DatasetKey, Marker
 from cryptoquantix.data.schema import DatasetKind
@@ -32,12 +32,15 @@ def run(config: Path | None = None) -> None:
     Raises
     ------
     SettingsError
-        If another recorder writes to the same folder, or an instrument's venue has no
-        address.
+        If another recorder writes to the same folder, no venue is set, or a named
+        instrument's venue has no address.
     DataError
         If the catalog holds an instrument's ticks of another origin.
     """
     settings = load_settings(config)
+    if not settings.venues:
+        msg = "the settings name no venue: nothing says where ticks come from"
+        raise SettingsError(msg)
     wanted = [InstrumentId.parse(name) for name in settings.recorder.instruments]
     for instrument in wanted:
         if instrument.venue.value not in settings.venues:
@@ -59,9 +62,17 @@ def marker_of(settings: Settings, instrument: InstrumentId) -> Marker:
 
     Binance's stream has aggregated trades, as its ``aggTrades`` archives. Those of a
     venue on this machine come from a simulator and never mix with real ones.
+
+    Raises
+    ------
+    DataError
+        If the settings do not say where that is: a simulator's may not pass for real.
     """
     venue = settings.venues.get(instrument.venue.value)
-    if venue is not None and is_loopback(venue.ws):
+    if venue is None:
+        msg = f"the settings give no address of {instrument.venue.value}"
+        raise DataError(msg)
+    if is_loopback(venue.ws):
         return Marker(SIMULATED, generated=True)
     is_aggregated = instrument.venue is Venue.BINANCE
     return Marker("aggTrades" if is_aggregated else "trades")

@@ -28,9 +28,15 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings.exceptions import SettingsError as UnreadSettingsError
 
-from cryptoquantix.apps.addresses import is_loopback
+from cryptoquantix.apps.addresses import Bus, Web, WebSocket, is_loopback
 from cryptoquantix.apps.secret_files import refuse_open_file, with_secret_files
+from cryptoquantix.apps.settings_errors import (
+    first_sentence,
+    refuse_mistyped,
+    unread,
+)
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.instrument import InstrumentId, Venue
 
@@ -63,15 +69,15 @@ class VenueSettings(KeySettings):
     no other process is given.
     """
 
-    rest: str
-    ws: str
+    rest: Web
+    ws: WebSocket
     risk: KeySettings = KeySettings()
 
 
 class NatsSettings(_Section):
     """The bus. ``embedded`` lets ``cqx up`` start a server of its own."""
 
-    url: str = "nats://127.0.0.1:4222"
+    url: Bus = "nats://127.0.0.1:4222"
     embedded: bool = True
 
 
@@ -86,7 +92,7 @@ class RiskSettings(_Section):
     """
 
     listen: str = "127.0.0.1:8700"
-    url: str = "http://127.0.0.1:8700"
+    url: Web = "http://127.0.0.1:8700"
     token: SecretStr = SecretStr("")
     token_file: Path | None = None
     drawdown_fraction_max: Fraction = Decimal("0.03")
@@ -129,13 +135,15 @@ class StrategySettings(_Section):
     @field_validator("instrument")
     @classmethod
     def _is_instrument(cls, value: str) -> str:
-        InstrumentId.parse(value)
-        return value
+        return _instruments((value,))[0]
 
 
 def _instruments(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        InstrumentId.parse(value)
+        try:
+            InstrumentId.parse(value)
+        except SettingsError as error:
+            raise ValueError(error) from None
     return values
 
 
@@ -180,8 +188,8 @@ class WorkingSettings(_Section):
 class MarketSettings(_Section):
     """Where a venue's public market data are; no key is ever used there."""
 
-    rest: str
-    ws: str
+    rest: Web
+    ws: WebSocket
 
 
 class SimulatorSettings(_Section):
@@ -416,10 +424,13 @@ def load_settings(path: Path | None = None) -> Settings:
     elif named is not None:
         msg = f"no settings file at {file}"
         raise SettingsError(msg)
+    refuse_mistyped(os.environ, Settings.model_fields)
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_first(error, file)) from None
+        raise SettingsError(first_sentence(error, file)) from None
+    except UnreadSettingsError as error:
+        raise SettingsError(unread(error)) from None
     base = file.parent.resolve()
     refuse_open_file(file, values, settings)
     return with_secret_files(settings, values, base).model_copy(
@@ -439,17 +450,3 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         msg = f"cannot read {file}: {error.strerror}"
         raise SettingsError(msg) from None
-
-
-def _first(error: ValidationError, file: Path) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if not where:
-        return f"{file}: {first['msg']}"
-    if first["type"] == "extra_forbidden":
-        # Without its value: a secret's name may be what was mistyped.
-        return f"there is no setting {where} ({file} or environment)"
-    found = "" if first["type"] == "missing" else f", was {first['input']!r}"
-    if isinstance(first["input"], dict):
-        found = ""
-    return f"setting {where} ({file} or environment): {first['msg']}{found}"

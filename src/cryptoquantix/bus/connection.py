@@ -119,6 +119,6 @@ def _address(url: str) -> str:
     except ValueError:
         host, port = None, 0
     if not host or parts.scheme not in {"nats", "tls", "ws", "wss"}:
-        msg = "nats.url must be nats://host:port, was something else"
+        msg = "nats.url must be nats://host:port"
         raise SettingsError(msg)
     return f"{host}:{port}"

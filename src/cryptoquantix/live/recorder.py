@@ -341,11 +341,11 @@ class Recorder:
     ) -> None:
         """Put ticks into the catalog, unless those there have another origin."""
         key = DatasetKey(DatasetKind.TICKS, segment.instrument)
-        plain = self._marker(segment.instrument)
-        marker = Marker(
-            plain.source, generated=plain.generated, decimals=segment.decimals
-        )
         try:
+            plain = self._marker(segment.instrument)
+            marker = Marker(
+                plain.source, generated=plain.generated, decimals=segment.decimals
+            )
             check_origin(self.catalog, key, marker)
         except DataError as error:
             self._refuse(segment.instrument, len(segment.ids), str(error))
