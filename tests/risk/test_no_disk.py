@@ -19,6 +19,7 @@ from cryptoquantix.risk.opening import StoreUnavailable
 from cryptoquantix.risk.report import status
 from cryptoquantix.risk.rules import Limits
 from cryptoquantix.risk.store import RiskStore
+from machine import Pauses
 from risk.fake_venue import FakeVenue, order
 
 
@@ -201,13 +202,18 @@ async def test_a_disk_that_stalls_five_seconds_delays_no_close_by_100_ms(bench):
     bench.daemon.reached = lambda step: times.setdefault(step, loop.time())
     bench.venue.mark("A", 96)
     bench.clock.advance(NS_PER_SECOND)
-    await bench.daemon.second()
-    await bench.until(RiskState.HALTED)
+    with Pauses() as pauses:
+        await bench.daemon.second()
+        await bench.until(RiskState.HALTED)
     assert not stalled.is_set()
     assert bench.durable.failing_seconds >= 0
-    delay = times["closed"] - times["decided"]
-    assert delay < 0.25, "100 ms for the disk, and what the acts themselves take"
-    assert times["latched"] - times["decided"] < 0.15
+
+    def delay(step):
+        began, ended = times["decided"], times[step]
+        return ended - began - pauses.between(began, ended)
+
+    assert delay("closed") < 0.25, "100 ms for the disk, and what the acts take"
+    assert delay("latched") < 0.15
     stalled.set()
     for _ in range(200):
         if bench.durable.store.latch.state is RiskState.HALTED:
@@ -224,11 +230,13 @@ async def test_a_halt_by_hand_waits_for_no_rearm_and_no_slow_venue(bench):
     rearm = asyncio.create_task(commands.rearm(bench.daemon, "ann", "again"))
     await asyncio.sleep(0.02)
     loop = asyncio.get_running_loop()
-    started = loop.time()
-    halt = asyncio.create_task(commands.halt(bench.daemon, "bob", "stop"))
-    await asyncio.sleep(0)
-    assert commands.granting(bench.daemon).mode is PermitMode.HALTED
-    assert loop.time() - started < 0.1
+    with Pauses() as pauses:
+        started = loop.time()
+        halt = asyncio.create_task(commands.halt(bench.daemon, "bob", "stop"))
+        await asyncio.sleep(0)
+        assert commands.granting(bench.daemon).mode is PermitMode.HALTED
+        ended = loop.time()
+    assert ended - started - pauses.between(started, ended) < 0.1
     await halt
     bench.venue.always = {}
     with pytest.raises(Refusal):
