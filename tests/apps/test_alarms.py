@@ -19,6 +19,7 @@ import pytest
 from cryptoquantix.apps.alarms import test as try_channels
 from cryptoquantix.apps.alarms import test_text as text_of
 from cryptoquantix.core.errors import SettingsError
+from machine import Pauses
 from processes import end, start_simulator, wait_for
 from risk_server.conftest import RiskProcess
 from trader import Trader
@@ -57,7 +58,8 @@ def announced(command, log, env=None):
             command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | (env or {})
         )
     try:
-        ready, _, _ = select.select([process.stdout], [], [], 40.0)
+        # Who draws in aiogram and Apprise needs four seconds of a core to start.
+        ready, _, _ = select.select([process.stdout], [], [], 90.0)
         text = process.stdout.readline() if ready else b""
         assert text, log.read_text()
         yield process, json.loads(text)
@@ -181,6 +183,7 @@ def guarded(tmp_path, telegram):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # eight processes
 def test_the_daemon_works_with_alarms_hanging_dead_and_out_of_reach(
     tmp_path, telegram, guarded
 ) -> None:
@@ -193,13 +196,18 @@ def test_the_daemon_works_with_alarms_hanging_dead_and_out_of_reach(
         time.sleep(1)
         # It stops in the middle of whatever it was asking, its sockets open.
         alarms.send_signal(signal.SIGSTOP)
-        before = risk.status()
-        simulator.admin("/watch", {"venue": "binance", "threshold": "0.03"})
-        simulator.admin("/price", {"venue": "binance", "symbol": "*", "factor": "0.5"})
-        found = risk.until("HALTED")
+        with Pauses() as pauses:
+            began, before = time.monotonic(), risk.status()
+            simulator.admin("/watch", {"venue": "binance", "threshold": "0.03"})
+            crash = {"venue": "binance", "symbol": "*", "factor": "0.5"}
+            simulator.admin("/price", crash)
+            found = risk.until("HALTED")
+            paused = pauses.between(began, time.monotonic())
         trip = found["trip"]
-        assert trip["flat_time_ns"] - trip["decided_time_ns"] < 3 * 10**9
-        assert found["missed_seconds"] == before["missed_seconds"]
+        flat_seconds = (trip["flat_time_ns"] - trip["decided_time_ns"]) / 1e9
+        assert flat_seconds - paused < 3
+        # A second is missed only where the machine itself stood still.
+        assert found["missed_seconds"] - before["missed_seconds"] <= paused
         assert found["alarms_undelivered"] >= 2
         account = simulator.admin("/account?venue=binance")
         assert not account["positions"]
@@ -220,6 +228,7 @@ def test_the_daemon_works_with_alarms_hanging_dead_and_out_of_reach(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # six processes
 def test_a_halt_from_the_chat_ends_flat_and_the_watchdog_hears_the_silence(
     tmp_path, telegram, guarded
 ) -> None:
