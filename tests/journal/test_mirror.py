@@ -25,7 +25,7 @@ from cryptoquantix.journal.records import (
 )
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.journal.tables import MIRRORED
-from journal.test_schema import VERSION_1
+from journal.test_schema import VERSION_1, statements_of_version_3
 from journal.test_store import fill, record
 from postgresql import start_postgresql
 from processes import end, wait_for
@@ -165,6 +165,27 @@ async def test_a_mirror_begun_late_holds_what_was_before_versions(tmp_path, clea
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_mirror_of_version_3_grows_with_its_journal(tmp_path, clean):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    connection = await asyncpg.connect(clean.url)
+    await connection.execute(statements_of_version_3())
+    await connection.close()
+    write(journal, 1)
+    journal.record_order(record("cqx-2", bar_ns=2, price_ticks=7, tick_size="0.10"))
+    task = asyncio.create_task(Mirror(JournalReader(path), clean.url).run())
+    try:
+        await asyncio.to_thread(wait_for, lambda: reached(clean) == last(path), 20, 0.1)
+        await asyncio.to_thread(assert_same, path, clean)
+        query = "SELECT tick_size FROM orders ORDER BY client_order_id"
+        sizes = await asyncio.to_thread(clean.query, query)
+        assert [tuple(row) for row in sizes] == [("",), ("0.10",)]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        journal.close()
 
 
 async def test_a_database_of_another_journal_is_refused(tmp_path, clean):

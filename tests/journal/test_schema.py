@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from cryptoquantix.core.errors import StateCorrupt
-from cryptoquantix.core.order import OrderState
+from cryptoquantix.core.order import OrderState, OrderType
 from cryptoquantix.journal import opening, schema
+from cryptoquantix.journal.records import OrderNote
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.journal.tables import META
 from journal.test_store import BTC, fill, record
@@ -104,6 +107,12 @@ INSERT INTO baselines VALUES ('binance:BTCUSDT-PERP', 0, '', 50);
 INSERT INTO reports VALUES (2, 60, 'foreign order', 'x', 'y');
 """
 
+VERSION_3_ORDER = """
+INSERT INTO orders VALUES ('cqx-3', 'main', 'trend_breakout', 'binance:BTCUSDT-PERP',
+    60, 0, 'increase', 'buy', 3, 'limit', 600001, 'gtc', '0.001', 0.5, '60000.1', 3, 0,
+    100, 'old', 'working', 0, '77', 101, '', 'post_only')
+"""
+
 
 @pytest.fixture
 def old(tmp_path):
@@ -111,6 +120,29 @@ def old(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     return path
+
+
+@pytest.fixture
+def of_version_3(tmp_path):
+    """A journal of the version before this one, with an order that has a limit."""
+    path = tmp_path / "journal.sqlite"
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.exec_driver_sql(VERSION_3_ORDER)
+        connection.exec_driver_sql("PRAGMA user_version = 3")
+    engine.dispose()
+    return path
+
+
+def statements_of_version_3() -> str:
+    """Return what made a PostgreSQL mirror of version 3."""
+    config, output = schema._config(), io.StringIO()
+    config.attributes |= {"dialect": "postgresql", "output": output}
+    command.upgrade(config, "base:0003", sql=True)
+    return output.getvalue()
 
 
 def rows(path, query):
@@ -130,6 +162,25 @@ def test_a_journal_of_version_1_is_read_on_and_written_on(old):
     journal.close()
     assert rows(old, "PRAGMA user_version") == [(schema.SCHEMA_VERSION,)]
     Journal(old).close()
+
+
+def test_a_journal_of_version_3_is_read_on_and_keeps_the_tick_size_from_now_on(
+    of_version_3,
+):
+    journal = Journal(of_version_3)
+    (before,) = journal.unfinished()
+    assert (before.record.price_ticks, before.record.tick_size) == (600_001, "")
+    note = OrderNote("cqx-3", 102, "seen_filled", OrderState.FILLED, "", 3, "77")
+    journal.record_note(note)
+    new = record(
+        "cqx-4", bar_ns=120, type=OrderType.LIMIT, price_ticks=7, tick_size="0.10"
+    )
+    journal.record_order(new)
+    assert journal.order("cqx-4").record == new
+    journal.close()
+    assert rows(of_version_3, "PRAGMA user_version") == [(4,)]
+    told = rows(of_version_3, "SELECT row FROM changes WHERE table_name = 'orders'")
+    assert [json.loads(row)["tick_size"] for (row,) in told] == ["", "0.10"]
 
 
 def test_what_was_written_before_is_told_to_a_mirror_that_begins_now(old):
@@ -181,3 +232,9 @@ def test_the_mirror_of_version_1_gets_only_what_is_new():
     assert "CREATE TABLE orders" in fresh
     assert "CREATE TABLE orders" not in grown
     assert "CREATE TABLE mirror_state" in grown
+
+
+def test_the_mirror_of_version_3_gets_a_column_and_nothing_else():
+    grown = schema.postgresql_statements("0003")
+    assert "ALTER TABLE orders ADD COLUMN tick_size TEXT" in grown
+    assert "CREATE" not in grown

@@ -35,7 +35,8 @@ class OrderRecord(msgspec.Struct, frozen=True):
     ``target`` and ``reference_price`` are what it was decided from, ``wanted_lots``
     and ``held_lots`` the signed positions between which it moves. ``shares`` says
     whose order it is where several strategies trade the instrument (see
-    :mod:`cryptoquantix.orders.attribution`), ``style`` how it is worked.
+    :mod:`cryptoquantix.orders.attribution`), ``style`` how it is worked. Its price is
+    in ticks of ``tick_size``, which is empty in records of before version 4.
     """
 
     client_order_id: str
@@ -59,6 +60,7 @@ class OrderRecord(msgspec.Struct, frozen=True):
     build: str
     shares: str = ""
     style: str = "market"
+    tick_size: str = ""
 
     @property
     def is_increase(self) -> bool:

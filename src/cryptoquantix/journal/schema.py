@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 # The number in SQLite's ``user_version``, and Alembic's name of the same version.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 HEAD: Final = f"{SCHEMA_VERSION:04d}"
 _LOCATION: Final = "cryptoquantix.journal:migrations"
 

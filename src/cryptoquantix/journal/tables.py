@@ -61,6 +61,7 @@ orders: Final = sa.Table(
     _int("updated_ns"),
     _text("shares", ""),
     _text("style", "market"),
+    _text("tick_size", ""),
     sa.UniqueConstraint("account", "strategy", "instrument", "bar_ns", "attempt"),
     sqlite_with_rowid=True,
 )

@@ -148,4 +148,5 @@ class OrderMaker:
             build=self._settings.build,
             shares=encode_shares(shares_of(book.missing_lots(), order_lots)),
             style=book.working.style.value,
+            tick_size=str(book.instrument.tick_size),
         )
