@@ -14,7 +14,7 @@ HOP = {"transfer-encoding", "content-encoding", "content-length", "connection", 
 
 
 @contextmanager
-def altered(rest, path, old, new):
+def altered(rest, path, old, new, status=0):
     """Yield the address of a proxy of ``rest`` that says ``new`` for ``old``."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
     found = {}
@@ -28,12 +28,12 @@ def altered(rest, path, old, new):
             async with session.request(
                 request.method, url, headers=sent, data=await request.read()
             ) as got:
-                body = await got.read()
+                body, code = await got.read(), got.status
                 if path in request.path:
                     assert old in body, body
-                    body = body.replace(old, new)
+                    body, code = body.replace(old, new), status or code
                 kept = {k: v for k, v in got.headers.items() if k.lower() not in HOP}
-                return web.Response(status=got.status, body=body, headers=kept)
+                return web.Response(status=code, body=body, headers=kept)
 
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", answer)

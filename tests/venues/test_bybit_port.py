@@ -48,7 +48,7 @@ async def stub():
         listed("OLDUSDT", "USDT", status="Closed"),
     ]
     wallet = {"totalEquity": "1", "totalWalletBalance": "1"}
-    rights = {"permissions": {"Wallet": []}, "readOnly": 0}
+    rights = {"permissions": {"ContractTrade": ["Order", "Position"]}, "readOnly": 0}
     for path, result in (
         ("market/time", {}),
         ("market/instruments-info", {"list": rows, "nextPageCursor": ""}),

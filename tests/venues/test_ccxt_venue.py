@@ -366,7 +366,7 @@ async def test_a_key_that_may_withdraw_is_refused(stub):
     stub.answers["GET", "/sapi/v1/account/apiRestrictions"] = {
         "enableWithdrawals": True
     }
-    assert "may withdraw" in await refused_at_open(stub)
+    assert "may move money out (enableWithdrawals)" in await refused_at_open(stub)
 
 
 async def test_a_wrong_key_is_refused_in_a_sentence_that_names_the_setting(stub):

@@ -31,7 +31,9 @@ async def test_a_venue_that_is_not_there_is_unavailable():
     await client.close()
 
 
-@pytest.mark.parametrize("right", ["enableWithdrawals", "enableInternalTransfer"])
+@pytest.mark.parametrize(
+    "right", ["enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer"]
+)
 def test_a_key_that_can_move_money_out_is_refused(right):
     with pytest.raises(CredentialsRefused, match=f"may move money out .{right}"):
         rows.refuse_rights("binance", {right: True, "enableFutures": True})

@@ -9,7 +9,7 @@ from cryptoquantix.apps.addresses import ADDRESSES
 
 # What the daemon's key must and must not be allowed, in the venue's own words.
 _RIGHTS: Final = {
-    "binance": "Enable Reading, Enable Futures; no withdrawals, no internal transfer",
+    "binance": "Enable Reading, Enable Futures; no withdrawals, no transfers",
     "bybit": "Unified Trading: Contract (orders and positions); nothing under Wallet",
     "deribit": "account:read trade:read_write wallet:none",
 }

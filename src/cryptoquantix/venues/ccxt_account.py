@@ -262,10 +262,11 @@ class CcxtAccount:
         msg = f"{self.venue} does not know the order of {request}"
         return OrderNotFound(msg, venue=self.venue, request=request)
 
-    def _unfit_key(self, what: str, advice: str, request: str) -> CredentialsRefused:
-        """Return the error of a key that may do too much, or too little."""
-        msg = f"the {self.venue} key {what}: {advice}"
-        return CredentialsRefused(msg, venue=self.venue, request=request)
+    def _refuse_unfit(self, unfit: str, request: str) -> None:
+        """Refuse a key that may do too much, or too little."""
+        if unfit:
+            msg = f"the {self.venue} key {unfit} (key venues.{self.venue}.key)"
+            raise CredentialsRefused(msg, venue=self.venue, request=request)
 
     def _unreadable_order(self, request: str, error: Exception) -> Exception:
         """Return the error of an order whose answer says nothing."""

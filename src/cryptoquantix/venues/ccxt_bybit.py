@@ -38,6 +38,7 @@ from cryptoquantix.venues.bybit_account import BybitReader
 from cryptoquantix.venues.ccxt_account import CcxtAccount, among
 from cryptoquantix.venues.ccxt_wire import Attempt
 from cryptoquantix.venues.port import BestQuote, CashFlow, VenueFill, VenueOrder
+from cryptoquantix.venues.rights import bybit_unfit
 from cryptoquantix.venues.weight import WeightBudget
 
 _LOG = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class CcxtBybit(CcxtAccount):
             }
         self._reader = BybitReader(found)
         self._instruments = {item.id: item for item in found.values()}
-        await self._refuse_withdrawals()
+        await self._refuse_unfit_key()
         await self._refuse_hedge_mode()
         await self.account()
 
@@ -380,16 +381,11 @@ class CcxtBybit(CcxtAccount):
             )
             raise CredentialsRefused(msg, venue=self.venue, request="position list")
 
-    async def _refuse_withdrawals(self) -> None:
+    async def _refuse_unfit_key(self) -> None:
         answer = await self._read("query-api", 1, "privateGetV5UserQueryApi")
         with self._shaped("query-api"):
-            rights = answer["result"]
-            may_withdraw = "Withdraw" in rights["permissions"].get("Wallet", [])
-            is_reading = int(rights["readOnly"]) == 1
-        if may_withdraw or is_reading:
-            what = "may withdraw" if may_withdraw else "may only read"
-            advice = "make one for trading derivatives without the right to withdraw"
-            raise self._unfit_key(what, advice, "query-api")
+            unfit = bybit_unfit(answer["result"])
+        self._refuse_unfit(unfit, "query-api")
 
 
 def _accepted(order: Increase | Reduction, venue_order_id: str) -> VenueOrder:

@@ -34,6 +34,7 @@ from cryptoquantix.venues.ccxt_account import CcxtAccount, among
 from cryptoquantix.venues.ccxt_wire import Attempt
 from cryptoquantix.venues.deribit_account import DOLLARS, DeribitReader
 from cryptoquantix.venues.port import BestQuote, CashFlow, VenueFill, VenueOrder
+from cryptoquantix.venues.rights import deribit_unfit
 from cryptoquantix.venues.weight import WeightBudget
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class CcxtDeribit(CcxtAccount):
             found = deribit.perpetuals(answer["result"])
         self._reader = DeribitReader(found)
         self._instruments = {item.id: item for item in found.values()}
-        await self._refuse_withdrawals()
+        await self._refuse_unfit_key()
 
     # -- reading ----------------------------------------------------------------
 
@@ -338,7 +339,7 @@ class CcxtDeribit(CcxtAccount):
         with self._shaped("get_time"):
             return int(answer["result"])
 
-    async def _refuse_withdrawals(self) -> None:
+    async def _refuse_unfit_key(self) -> None:
         # The signature proves the key; credentials would put the secret in a URL.
         stamp = str(self.venue_time_ms())
         nonce = f"rights{stamp}"
@@ -355,9 +356,5 @@ class CcxtDeribit(CcxtAccount):
             signature=signature,
         )
         with self._shaped("auth"):
-            scope = str(answer["result"]["scope"]).split()
-        may_withdraw = "wallet:read_write" in scope
-        if may_withdraw or "trade:read_write" not in scope:
-            what = "may withdraw" if may_withdraw else "may not trade"
-            advice = "make one with trade:read_write and without wallet:read_write"
-            raise self._unfit_key(what, advice, "auth")
+            unfit = deribit_unfit(str(answer["result"]["scope"]))
+        self._refuse_unfit(unfit, "auth")

@@ -7,14 +7,13 @@ What is common to the three venues (budgets, clock, errors) is in ``ccxt_account
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Final
 
 from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, Clock
-from cryptoquantix.core.errors import CredentialsRefused, VenueError
+from cryptoquantix.core.errors import CredentialsRefused, VenueError, VenueUnavailable
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId, Venue
 from cryptoquantix.core.order import Increase, OrderType, Reduction, TimeInForce
@@ -24,9 +23,8 @@ from cryptoquantix.venues.binance_account import BinanceReader, trade_number
 from cryptoquantix.venues.ccxt_account import CcxtAccount
 from cryptoquantix.venues.ccxt_wire import Attempt
 from cryptoquantix.venues.port import BestQuote, CashFlow, VenueFill, VenueOrder
+from cryptoquantix.venues.rights import binance_unfit
 from cryptoquantix.venues.weight import BINANCE_WEIGHT_PER_MINUTE, WeightBudget
-
-_LOG = logging.getLogger(__name__)
 
 _VENUE: Final = Venue.BINANCE.value
 _FILLS_PAGE: Final = 1_000
@@ -86,7 +84,7 @@ class CcxtBinance(CcxtAccount):
         self._reader = BinanceReader(found)
         self._instruments = {item.id: item for item in found.values()}
         await self._refuse_hedge_mode()
-        await self._refuse_withdrawals()
+        await self._refuse_unfit_key()
 
     # -- reading ----------------------------------------------------------------
 
@@ -321,20 +319,15 @@ class CcxtBinance(CcxtAccount):
             )
             raise CredentialsRefused(msg, venue=_VENUE, request="positionSide")
 
-    async def _refuse_withdrawals(self) -> None:
+    async def _refuse_unfit_key(self) -> None:
         try:
             rights = await self._read(
                 "apiRestrictions", 1, "sapiGetAccountApiRestrictions"
             )
-        except CredentialsRefused:
+        except VenueUnavailable as error:
+            if "HTTP 404" in str(error):
+                return  # the futures testnet has no such address
             raise
-        except VenueError as error:
-            # The futures testnet has no such address: not knowing is not a right.
-            _LOG.warning("the key's rights cannot be read: %s", error)
-            return
         with self._shaped("apiRestrictions"):
-            may_withdraw = str(rights.get("enableWithdrawals")).lower() == "true"
-        if may_withdraw:
-            what = "may withdraw"
-            advice = "make one for trading futures without that right"
-            raise self._unfit_key(what, advice, "apiRestrictions")
+            unfit = binance_unfit(rights)
+        self._refuse_unfit(unfit, "apiRestrictions")

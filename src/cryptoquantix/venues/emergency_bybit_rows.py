@@ -27,6 +27,7 @@ from cryptoquantix.core.exposure import (
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues.emergency_client import refuse_key
+from cryptoquantix.venues.rights import bybit_unfit
 
 type Row = Mapping[str, Any]
 
@@ -37,7 +38,6 @@ POSITION_INDEX: Final = {leg: index for index, leg in LEGS.items()}
 # What moves money between this account and another one of its owner or the chain.
 TRANSFERS: Final = frozenset({"TRANSFER_IN", "TRANSFER_OUT", "DEPOSIT", "WITHDRAW"})
 # Rights that let money out; reading the history of transfers ("...List") does not.
-_RIGHTS_OUT: Final = frozenset({"Withdraw", "AccountTransfer", "SubMemberTransfer"})
 _ZERO: Final = Decimal(0)
 _INVERSE: Final = re.compile(r"USD([FGHJKMNQUVXZ]\d\d)?\Z")
 
@@ -181,17 +181,8 @@ def ledger_entry(row: Row, ahead_ms: int) -> LedgerEntry:
 
 def key_refusal(rights: Row) -> CredentialsRefused | None:
     """Return why the daemon must not run with a key of these rights, or nothing."""
-    permissions: Mapping[str, list[str]] = rights["permissions"]
-    held = {right for found in permissions.values() for right in found or ()}
-    out = sorted(held & _RIGHTS_OUT)
-    if out:
-        reason = f"may move money out ({out[0]}): make one for contracts alone"
-        return refuse_key(Venue.BYBIT, reason)
-    trades = {"Order", "Position"} <= set(permissions.get("ContractTrade") or ())
-    if str(rights.get("readOnly")) == "1" or not trades:
-        reason = "may not trade contracts: it could not close anything"
-        return refuse_key(Venue.BYBIT, reason)
-    return None
+    unfit = bybit_unfit(rights)
+    return refuse_key(Venue.BYBIT, unfit) if unfit else None
 
 
 def _is(row: Row, name: str) -> bool:

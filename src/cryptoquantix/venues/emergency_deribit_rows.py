@@ -25,6 +25,7 @@ from cryptoquantix.core.exposure import (
 from cryptoquantix.core.instrument import Venue
 from cryptoquantix.core.order import Side
 from cryptoquantix.venues.emergency_client import refuse_key
+from cryptoquantix.venues.rights import deribit_unfit
 
 type Row = Mapping[str, Any]
 
@@ -210,17 +211,5 @@ def ledger_entry(row: Row, ahead_ms: int) -> LedgerEntry:
 
 def scope_refusal(scope: str) -> CredentialsRefused | None:
     """Return why the daemon must not run with a key of this scope, or nothing."""
-    rights = dict(word.partition(":")[::2] for word in scope.split())
-    if rights.get("wallet", "none") == "read_write":
-        reason = (
-            "may move money out (wallet:read_write): make one with wallet:none or "
-            "wallet:read"
-        )
-        return refuse_key(Venue.DERIBIT, reason)
-    if rights.get("trade") != "read_write":
-        reason = "may not trade (trade:read_write): it could not close anything"
-        return refuse_key(Venue.DERIBIT, reason)
-    if rights.get("account") not in {"read", "read_write"}:
-        reason = "may not read the account (account:read): it could not see anything"
-        return refuse_key(Venue.DERIBIT, reason)
-    return None
+    unfit = deribit_unfit(scope)
+    return refuse_key(Venue.DERIBIT, unfit) if unfit else None

@@ -26,6 +26,7 @@ from cryptoquantix.core.exposure import (
     Reading,
 )
 from cryptoquantix.core.order import Side
+from cryptoquantix.venues.rights import binance_unfit
 
 type Row = Mapping[str, Any]
 
@@ -236,15 +237,9 @@ def refuse_rights(venue: str, rights: Row) -> None:
     CredentialsRefused
         One sentence.
     """
-    for name in ("enableWithdrawals", "enableInternalTransfer"):
-        if _is(rights, name):
-            msg = (
-                f"the {venue} risk key may move money out ({name}): make one for "
-                "futures without that right"
-            )
-            raise CredentialsRefused(msg, venue=venue, request="key rights")
-    if "enableFutures" in rights and not _is(rights, "enableFutures"):
-        msg = f"the {venue} risk key may not trade futures: it could not close anything"
+    unfit = binance_unfit(rights)
+    if unfit:
+        msg = f"the {venue} risk key {unfit} (key venues.{venue}.risk.key)"
         raise CredentialsRefused(msg, venue=venue, request="key rights")
 
 
