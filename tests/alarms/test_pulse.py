@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 
 import pytest
@@ -31,14 +32,44 @@ def test_a_loop_that_does_not_come_round_ends_the_process(quick) -> None:
     assert ended.wait(5)
 
 
-def test_after_a_sleep_of_the_machine_the_loops_get_a_turn_first(monkeypatch) -> None:
-    monkeypatch.setattr(service, "_PULSE_SECONDS", 0.2)
+class Turns(threading.Event):
+    """A stop that is waited for as often as a test says, and for no time at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: queue.Queue[None] = queue.Queue()
+        self._turns: queue.Queue[bool] = queue.Queue()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waiting.put(None)
+        return self._turns.get()
+
+    def begun(self) -> None:
+        """Return when the thread waits; an ended one never does."""
+        self._waiting.get(timeout=5)
+
+    def next(self) -> None:
+        """Let the thread look once, and return when it has."""
+        self._turns.put(False)
+        self.begun()
+
+    def last(self) -> None:
+        """Let the thread end."""
+        self._turns.put(True)
+
+
+def test_after_a_sleep_of_the_machine_the_loops_get_a_turn_first() -> None:
     clock, ended = ManualClock(), threading.Event()
     pulse = service.Pulse(clock, ended.set)
+    pulse._stop = turns = Turns()
     beat = pulse.beat_of("one")
     pulse.start()
+    turns.begun()
     clock.advance(8 * 3600 * NS_PER_SECOND)
-    assert not ended.wait(0.3)
+    turns.next()
+    assert not ended.is_set()
     beat()
-    assert not ended.wait(0.5)
-    pulse.stop()
+    turns.next()
+    turns.next()
+    assert not ended.is_set()
+    turns.last()
