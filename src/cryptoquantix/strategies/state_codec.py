@@ -42,7 +42,7 @@ def layout(state: object) -> str:
     'State(bars:int,high:float)'
     """
     arrays = [leaf for leaf in _leaves(state) if isinstance(leaf, np.ndarray)]
-    if any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
+    if any(np.may_share_memory(*two) for two in combinations(arrays, 2)):
         msg = "a state whose arrays share memory cannot be kept"
         raise StateCorrupt(msg)
     return _layout(state)
