@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cryptoquantix.alarms.progress import Ledger, Progress
-from cryptoquantix.alarms.services import CALM_SECONDS, SILENT_SECONDS, ServiceWatch
+from cryptoquantix.alarms.services import (
+    ABSENT_SECONDS,
+    CALM_SECONDS,
+    SILENT_SECONDS,
+    ServiceWatch,
+)
 from cryptoquantix.core.clock import NS_PER_SECOND
 
 FULL = "ticks are not recorded: No space left on device"
@@ -110,3 +115,41 @@ def test_what_was_told_is_not_told_again_after_a_restart(watched):
     assert len(again.told) == 1
     again.seconds(CALM_SECONDS + 2, "")
     assert "well again" in again.told[1][1]
+
+
+def test_one_that_is_expected_and_never_heard_is_an_alarm(watched):
+    watched.watch.expect("recorder")
+    watched.seconds(ABSENT_SECONDS - 1, None)
+    assert watched.told == [], "it may still start"
+    watched.seconds(300, None)
+    [(severity, text)] = watched.told
+    assert severity == "warning"
+    assert "nothing was heard of it" in text
+    watched.seconds(CALM_SECONDS + 2, "")
+    assert "well again" in watched.told[1][1]
+    watched.watch.expect("recorder")
+    watched.seconds(5, "")
+    assert len(watched.told) == 2
+
+
+def test_expecting_one_whose_silence_was_told_is_no_all_clear(watched):
+    watched.watch.expect("recorder")
+    watched.seconds(ABSENT_SECONDS + 2, None)
+    again = Watched(Progress.from_json(watched.progress.to_json()))
+    again.watch.expect("recorder")
+    again.seconds(ABSENT_SECONDS + 300, None)
+    assert len(again.told) == 1
+
+
+def test_a_part_falls_silent_with_its_service_and_has_problems_of_its_own(watched):
+    for _ in range(30):
+        watched.watch.heard("desk", FULL, 60, is_part=True)
+        watched.seconds(1, "")
+    watched.seconds(300, None)
+    [(_, text)] = watched.told
+    assert "the recorder has a problem" in text
+    for _ in range(62):
+        watched.watch.heard("desk", FULL, 60, is_part=True)
+        watched.seconds(1, "")
+    assert "the recorder is well again" in watched.told[1][1]
+    assert "the desk has a problem" in watched.told[2][1]

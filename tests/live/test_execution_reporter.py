@@ -15,8 +15,9 @@ from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
 from cryptoquantix.core.account import Position
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.instrument import Venue
+from cryptoquantix.journal.records import Report
 from cryptoquantix.live.events import Followed, Held, SendOrder
-from cryptoquantix.live.execution_reporter import ExecutionReporter
+from cryptoquantix.live.execution_reporter import REPORTS_MAX, ExecutionReporter
 from live.fake_venue import BTC, instrument
 from live.test_engine import World
 from processes import start_nats
@@ -119,10 +120,12 @@ class _Granted:
         return self.permit
 
 
-def test_what_is_held_and_how_old_the_permit_is_are_told():
+def test_what_is_held_and_how_old_the_permit_is_are_told(world):
     age_ns = 2_000_000_000
     clock = SystemClock()
-    reporter = ExecutionReporter("", _Execution(), _Granted(age_ns), clock)
+    reporter = ExecutionReporter(
+        "", _Execution(), _Granted(age_ns), clock, world.journal
+    )
     told = reporter.status()
     assert told.permit == "trade"
     assert age_ns <= told.permit_age_ns < age_ns + 10**9
@@ -135,14 +138,21 @@ def test_what_is_held_and_how_old_the_permit_is_are_told():
     assert (nothing.unit, nothing.currency) == ("USDT", "BTC")
     assert (Decimal(nothing.size), nothing.entry_price) == (0, "")
     assert not nothing.is_traded
-    untold = ExecutionReporter("", _Execution(), _Permits(), clock).status()
+    untold = ExecutionReporter(
+        "", _Execution(), _Permits(), clock, world.journal
+    ).status()
     assert untold.permit_age_ns == -1
 
 
-async def test_who_asks_is_told_and_may_have_the_account_read(tmp_path):
+async def test_who_asks_is_told_and_may_have_the_account_read(tmp_path, world):
     execution = _Execution()
+    for number in range(1, REPORTS_MAX + 3):
+        told = Report(number, "foreign order", str(BTC), f"{number} lots")
+        world.journal.record_report(told)
     with start_nats(tmp_path) as nats:
-        reporter = ExecutionReporter(nats.url, execution, _Permits(), SystemClock())
+        reporter = ExecutionReporter(
+            nats.url, execution, _Permits(), SystemClock(), world.journal
+        )
         client = await connect(nats.url, "test")
         heard = await client.subscribe(EXECUTION_STATUS)
         await client.flush()
@@ -152,6 +162,8 @@ async def test_who_asks_is_told_and_may_have_the_account_read(tmp_path):
             told = decoder.decode((await heard.next_msg(timeout=10)).data)
             assert (told.permit, told.read_ns) == ("", {"binance": 7})
             assert execution.desks[0].reads == 0
+            assert [one.sequence for one in told.reports] == [*range(3, 19)]
+            assert told.reports[-1].text == "18 lots"
             answer = await client.request(EXECUTION_ASK, READ_FIRST, timeout=10)
             (one,) = decoder.decode(answer.data).targets
             assert (one.instrument, one.held_lots, one.is_idle) == (str(BTC), -5, True)

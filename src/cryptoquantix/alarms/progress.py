@@ -76,11 +76,21 @@ class Reading:
 
 
 @dataclass(slots=True)
+class Told:
+    """What was told last of one thing, and when."""
+
+    time_ns: int
+    text: str
+
+
+@dataclass(slots=True)
 class Progress:
     """
     Everything that survives a restart of this process.
 
-    ``silences`` holds the key of the alarm that told of each silence that lasts.
+    ``silences`` holds the key of the alarm that told of each silence that lasts,
+    ``reports`` the keys of execution's reports that were taken, ``reports_told`` the
+    newest alarm of each kind and subject of them.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -92,6 +102,8 @@ class Progress:
     all_clear_day: str = ""
     raised: int = 0
     time_ns: int = 0
+    reports: list[str] = field(default_factory=list)
+    reports_told: dict[str, Told] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return it as it is written down."""
@@ -116,6 +128,10 @@ class Progress:
             content["reading"] = Reading(**content["reading"])
             content["channels"] = {
                 name: Health(**item) for name, item in content["channels"].items()
+            }
+            content["reports_told"] = {
+                name: Told(**item)
+                for name, item in content.get("reports_told", {}).items()
             }
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -25,6 +25,7 @@ from cryptoquantix.alarms.keeper import Keeper
 from cryptoquantix.alarms.listening import Listening, taker_name
 from cryptoquantix.alarms.parts import Parts
 from cryptoquantix.alarms.progress import Ledger
+from cryptoquantix.alarms.reports import ReportWatch
 from cryptoquantix.alarms.services import ServiceWatch
 from cryptoquantix.alarms.telegram import Telegram
 from cryptoquantix.alarms.texts import NO_CHANNEL
@@ -115,7 +116,8 @@ class Service:
     """
     One alarms process: its parts, and `run`.
 
-    ``services`` is to be told what other services say of themselves.
+    ``services`` is to be told what other services say of themselves, ``reports`` what
+    execution reports.
     """
 
     def __init__(
@@ -153,10 +155,14 @@ class Service:
         self.services = ServiceWatch(
             self._ledger, clock=clock, on_raised=self._delivery.wake
         )
+        self.reports = ReportWatch(
+            self._ledger, clock=clock, on_raised=self._delivery.wake
+        )
 
         def tick() -> None:
             watching.tick()
             self.services.tick()
+            self.reports.tick()
 
         self._duties = Duties(
             parts,

@@ -88,6 +88,12 @@ def service_again_text(time_ns: int, name: str) -> str:
     return message("info", time_ns, f"the {name} is well again")
 
 
+def told_text(time_ns: int, what: str, more: int) -> str:
+    """Return the alarm about something that execution reports to a person."""
+    others = f" (and {more} more like it)" if more else ""
+    return message("warning", time_ns, f"execution reports a {what}{others}")
+
+
 def digest(texts: Sequence[str], let_go: int = 0) -> str:
     """Return several messages as one, at most 4096 characters."""
     parts = [f"{let_go} older messages were let go"] if let_go else []

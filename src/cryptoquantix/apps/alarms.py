@@ -92,7 +92,7 @@ async def _run(settings: Settings, on_ready: OnReady, *, is_watch_only: bool) ->
                     )
 
                     tasks.create_task(
-                        hear_services(settings.nats.url, service.services)
+                        hear_services(settings, service.services, service.reports)
                     )
                 tasks.create_task(service.run())
     finally:

@@ -91,7 +91,7 @@ async def _serve(
     execution = Execution(desks, permits, OnStop(settings.execution.on_stop))
     keys = {target_key(s.strategy, s.instrument) for s in subscriptions}
     watch = TargetWatch(settings.nats.url, keys, execution.on_target)
-    reporter = ExecutionReporter(settings.nats.url, execution, permits, clock)
+    reporter = ExecutionReporter(settings.nats.url, execution, permits, clock, journal)
     async with AsyncExitStack() as stack:
         for port in ports.values():
             stack.push_async_callback(port.close)

@@ -34,6 +34,7 @@ CLOCK_OFFSET_MS_MAX: Final = 500
 LATENCY_MS_MAX: Final = 2_000
 MESSAGE_AGE_MS_MAX: Final = 15_000
 READING_AGE_MS_MAX: Final = 30_000
+PERMIT_AGE_NS_MAX: Final = 2 * PERMIT_LIFE_NS
 SYNC_AGE_MS_MAX: Final = 15_000
 BARS_MAX: Final = 3
 MIRROR_AGE_MS_MAX: Final = 10_000
@@ -196,16 +197,20 @@ def _execution(settings: Settings, moment: _Moment) -> ExecutionRow | None:
     problem = ""
     if status.build != build:
         problem = f"it runs build {status.build}, this is {build}"
-    elif not status.permit:
-        problem = "the risk daemon has not answered it"
-    elif status.permit != PermitMode.HALTED and not status.read_ns:
-        problem = "it trades at no venue"
+    else:
+        problem = execution_problem(status)
     return ExecutionRow(
         problem,
         age_ms=_age_ms(status.time_ns, now_ns),
         permit=_permit(status),
         readings=tuple(
-            _reading(venue, read_ns, venue in status.unreachable, now_ns)
+            ReadingRow(
+                venue,
+                reading_problem(
+                    read_ns, is_away=venue in status.unreachable, now_ns=now_ns
+                ),
+                _age_ms(read_ns, now_ns) if read_ns else None,
+            )
             for venue, read_ns in sorted(status.read_ns.items())
         ),
     )
@@ -220,14 +225,27 @@ def _permit(status: ExecutionStatus) -> PermitRow:
     return PermitRow(status.permit, _ms(status.permit_age_ns), expires_ms)
 
 
-def _reading(venue: str, read_ns: int, is_away: bool, now_ns: int) -> ReadingRow:  # noqa: FBT001 - a column
-    age_ms = _age_ms(read_ns, now_ns) if read_ns else None
-    problem = "the venue does not answer" if is_away else ""
-    if not problem and age_ms is None:
-        problem = "the account was not read yet"
-    if not problem and (age_ms or 0) > READING_AGE_MS_MAX:
-        problem = f"the account was last read {(age_ms or 0) // 1000} s ago"
-    return ReadingRow(venue, problem, age_ms)
+def execution_problem(status: ExecutionStatus) -> str:
+    """Return what is wrong with execution as a whole, or nothing."""
+    if not status.permit:
+        return "the risk daemon has not answered it"
+    if status.permit_age_ns > PERMIT_AGE_NS_MAX:
+        return f"the risk daemon last answered it {status.permit_age_ns // 10**9} s ago"
+    if status.permit != PermitMode.HALTED and not status.read_ns:
+        return "it trades at no venue"
+    return ""
+
+
+def reading_problem(read_ns: int, *, is_away: bool, now_ns: int) -> str:
+    """Return what is wrong with execution's reading of one account, or nothing."""
+    if is_away:
+        return "the venue does not answer"
+    if not read_ns:
+        return "the account was not read yet"
+    age_ms = _age_ms(read_ns, now_ns)
+    if age_ms > READING_AGE_MS_MAX:
+        return f"the account was last read {age_ms // 1000} s ago"
+    return ""
 
 
 def _positions(status: ExecutionStatus | None) -> tuple[PositionRow, ...]:

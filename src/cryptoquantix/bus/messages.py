@@ -273,6 +273,16 @@ class HeldPosition(msgspec.Struct, array_like=True):
     is_traded: bool
 
 
+class ToldReport(msgspec.Struct, array_like=True):
+    """Something a person should know, as the journal's table ``reports`` has it."""
+
+    sequence: int
+    time_ns: int
+    kind: str
+    subject: str
+    text: str
+
+
 class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
     """
     What execution says of itself once a second, and when it is asked.
@@ -281,7 +291,9 @@ class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
     ``read_ns`` is, by venue, the wall time at which the newest reading of the account
     was asked for (0: none yet in this trading loop). ``permit_age_ns`` is the time
     since that answer's request was sent, -1 without one: a permission lives five
-    seconds of it. ``unreachable`` are the venues that do not answer.
+    seconds of it. ``unreachable`` are the venues that do not answer. ``permit_reason``
+    is the daemon's sentence of why it is not ``trade``; ``reports`` are the newest of
+    the journal, oldest first.
     """
 
     time_ns: int
@@ -292,6 +304,8 @@ class ExecutionStatus(msgspec.Struct, array_like=True, tag="execution/1"):
     permit_age_ns: int = -1
     unreachable: list[str] = []
     positions: list[HeldPosition] = []
+    permit_reason: str = ""
+    reports: list[ToldReport] = []
 
 
 Message = (

@@ -280,6 +280,16 @@ class Journal:
         rows = self._rows(query, (str(instrument),))
         return _struct(rows[0], Baseline) if rows else None
 
+    def newest_reports(self, count: int) -> list[tuple[int, Report]]:
+        """Return the newest ``count``, oldest first, each with its number."""
+        columns = ", ".join(Report.__struct_fields__)
+        query = (
+            f"SELECT sequence, {columns} FROM reports "  # noqa: S608 - ours
+            "ORDER BY sequence DESC LIMIT ?"
+        )
+        rows = self._rows(query, (count,))
+        return [(row[0], Report(*row[1:])) for row in reversed(rows)]
+
     def iter_reports(self) -> Iterator[Report]:
         """Yield what a person should know, oldest first."""
         query = _select(reports, Report).order_by(reports.c.sequence)

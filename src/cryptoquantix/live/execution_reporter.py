@@ -21,15 +21,19 @@ from cryptoquantix.bus.messages import (
     ExecutionStatus,
     FollowedTarget,
     HeldPosition,
+    ToldReport,
     encode,
 )
 from cryptoquantix.bus.subjects import EXECUTION_ASK, EXECUTION_STATUS, READ_FIRST
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import NS_PER_MS, Clock
+from cryptoquantix.core.errors import JournalError
+from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.events import Held, PermitSource
 from cryptoquantix.live.execution import Execution
 
 STATUS_SECONDS: Final = 1.0
+REPORTS_MAX: Final = 16
 _READ_NS_MIN: Final = 20 * NS_PER_MS
 
 _LOG = logging.getLogger(__name__)
@@ -38,13 +42,20 @@ _LOG = logging.getLogger(__name__)
 class ExecutionReporter:
     """Says on the bus at ``url`` how far ``execution`` has come."""
 
-    def __init__(
-        self, url: str, execution: Execution, permits: PermitSource, clock: Clock
+    def __init__(  # noqa: PLR0917 - the parts of one composition
+        self,
+        url: str,
+        execution: Execution,
+        permits: PermitSource,
+        clock: Clock,
+        journal: Journal,
     ) -> None:
         self._url = url
         self._execution = execution
         self._permits = permits
         self._clock = clock
+        self._journal = journal
+        self._reports: list[ToldReport] = []
         self._read_ns = -_READ_NS_MIN
 
     async def run(self) -> None:
@@ -53,6 +64,7 @@ class ExecutionReporter:
         try:
             await client.subscribe(EXECUTION_ASK, cb=self._answer)
             while True:
+                self._look_for_reports()
                 await _publish(client, EXECUTION_STATUS, encode(self.status()))
                 await asyncio.sleep(STATUS_SECONDS)
         finally:
@@ -85,7 +97,21 @@ class ExecutionReporter:
             else now_ns - permit.requested_monotonic_ns,
             unreachable=[desk.venue.value for desk in desks if desk.is_unreachable],
             positions=[_position(one) for desk in desks for one in desk.held()],
+            permit_reason="" if permit is None else permit.answer.reason,
+            reports=self._reports,
         )
+
+    def _look_for_reports(self) -> None:
+        try:
+            found = self._journal.newest_reports(REPORTS_MAX)
+        except JournalError as error:
+            # Whoever writes it finds out, and ends; a status ends nothing.
+            _LOG.debug("reports not read", extra={"error": str(error)})
+            return
+        self._reports = [
+            ToldReport(number, one.time_ns, one.kind, one.subject, one.text)
+            for number, one in found
+        ]
 
     async def _answer(self, message: Msg) -> None:
         now_ns = self._clock.monotonic_ns()
