@@ -21,6 +21,10 @@ import typer
 from cryptoquantix.core.errors import CryptoquantixError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptoquantix.apps.journal import Question
+    from cryptoquantix.apps.journal_forms import Answer
     from cryptoquantix.drills.drill import Outcome
 
 app = typer.Typer(
@@ -808,43 +812,61 @@ Parquet = Annotated[
 ]
 
 
+Since = Annotated[
+    str,
+    typer.Option(help="An age (90s, 10m, 2h, 1d) or an ISO date or time, UTC."),
+]
+OfInstrument = Annotated[
+    str, typer.Option("--instrument", help="Of this one: binance:BTCUSDT-PERP.")
+]
+
+
 @journal_app.command("trades")
 def journal_trades(
+    since: Since = "",
+    instrument: OfInstrument = "",
     config: Config = None,
     as_csv: Csv = False,
     parquet: Parquet = None,
     as_json: Json = False,
 ) -> None:
     """Show round trips of each strategy with fees, funding and PnL."""
-    from cryptoquantix.apps.journal import trades
+    from cryptoquantix.apps.journal import Question, trades
 
-    _print_rows("trades", trades(config), parquet, as_csv=as_csv, as_json=as_json)
+    question = Question(config, since, instrument)
+    _print_answer(trades, question, parquet, as_csv=as_csv, as_json=as_json)
 
 
 @journal_app.command("orders")
 def journal_orders(
+    since: Since = "",
+    instrument: OfInstrument = "",
     config: Config = None,
     as_csv: Csv = False,
     parquet: Parquet = None,
     as_json: Json = False,
 ) -> None:
-    """Show every order as it stands."""
-    from cryptoquantix.apps.journal import orders
+    """Show every order as it stands, with its prices and fees."""
+    from cryptoquantix.apps.journal import Question, orders
 
-    _print_rows("orders", orders(config), parquet, as_csv=as_csv, as_json=as_json)
+    question = Question(config, since, instrument)
+    _print_answer(orders, question, parquet, as_csv=as_csv, as_json=as_json)
 
 
 @journal_app.command("equity")
 def journal_equity(
+    since: Since = "",
+    instrument: OfInstrument = "",
     config: Config = None,
     as_csv: Csv = False,
     parquet: Parquet = None,
     as_json: Json = False,
 ) -> None:
     """Show what each account earned by our fills and funding, booking by booking."""
-    from cryptoquantix.apps.journal import equity
+    from cryptoquantix.apps.journal import Question, equity
 
-    _print_rows("equity", equity(config), parquet, as_csv=as_csv, as_json=as_json)
+    question = Question(config, since, instrument)
+    _print_answer(equity, question, parquet, as_csv=as_csv, as_json=as_json)
 
 
 @journal_app.command("upgrade")
@@ -855,22 +877,25 @@ def journal_upgrade(config: Config = None) -> None:
     _print(None, as_json=False, text=upgrade(config))
 
 
-def _print_rows(
-    name: str,
-    rows: list[dict[str, object]],
+def _print_answer(
+    ask: Callable[[Question], Answer],
+    question: Question,
     parquet: Path | None,
     *,
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    from cryptoquantix.apps.journal import as_csv as csv_text
-    from cryptoquantix.apps.journal import table, write_parquet
-
-    if parquet is not None:
-        text = write_parquet(rows, parquet)
+    if as_csv + as_json + (parquet is not None) > 1:
+        msg = "--csv, --parquet and --json are three forms of one answer: choose one"
+        raise SettingsError(msg)
+    answer = ask(question)
+    if as_json:
+        _print({answer.name: answer.shown()}, as_json=True, text="")
+    elif parquet is not None:
+        _print(None, as_json=False, text=answer.write_parquet(parquet))
     else:
-        text = csv_text(rows) if as_csv else table(rows)
-    _print({name: rows}, as_json=as_json, text=text)
+        text = answer.csv() if as_csv else answer.table()
+        _print(None, as_json=False, text=text)
 
 
 @app.callback()

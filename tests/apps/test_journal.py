@@ -8,13 +8,18 @@ import json
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from cryptoquantix import cli
+from cryptoquantix.apps.journal import since_ns
+from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.core.errors import SettingsError
-from cryptoquantix.core.order import Side
+from cryptoquantix.core.order import OrderState, OrderType, Side
+from cryptoquantix.journal.records import OrderNote
 from cryptoquantix.journal.store import Journal
-from live.test_round_trips import fill, flow, order
+from journal.test_store import record
+from live.test_round_trips import INVERSE, LINEAR, fill, flow, order
 
 
 @pytest.fixture
@@ -77,6 +82,135 @@ def test_orders_go_to_a_parquet_file(tmp_path, config, journal):
     assert "2 rows" in ask(config, "orders", "--parquet", str(path))
     frame = pl.read_parquet(path)
     assert frame["client_order_id"].to_list() == ["a", "b"]
+
+
+TIMES = {
+    "trades": ("opened", "closed"),
+    "orders": ("created", "updated"),
+    "equity": ("time",),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_an_answer_without_rows_has_the_columns_and_kinds_of_any(
+    tmp_path, config, name
+):
+    path, file = tmp_path / "journal" / "journal.sqlite", tmp_path / "empty.parquet"
+    Journal(path).close()
+    assert ask(config, name) == "nothing found\n"
+    assert json.loads(ask(config, name, "--json")) == {name: []}
+    header = ask(config, name, "--csv").strip().split(",")
+    ask(config, name, "--parquet", str(file))
+    empty = pl.read_parquet(file)
+    assert empty.columns == header
+    write_one_trade(path)
+    ask(config, name, "--parquet", str(file))
+    full = pl.read_parquet(file)
+    assert full.schema == empty.schema
+    assert {full.schema[time] for time in TIMES[name]} == {pl.Datetime("ns", "UTC")}
+    assert len(full) > 0
+
+
+def write_one_trade(path):
+    journal = Journal(path)
+    for name, side in (("a", Side.BUY), ("b", Side.SELL)):
+        journal.record_order(order(name, side, 1000))
+        journal.record_fills([fill(ord(name), name, side, 1000, 100, "0.1")])
+    journal.close()
+
+
+def test_a_parquet_file_has_each_time_to_the_nanosecond(tmp_path, config, journal):
+    path = tmp_path / "equity.parquet"
+    ask(config, "equity", "--parquet", str(path))
+    frame = pl.read_parquet(path)
+    assert frame["time"].cast(pl.Int64).to_list()[:2] == [1_000, 2_001]
+    assert frame["net"].to_list()[0] == -0.1
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [("--csv", "--json"), ("--json", "--parquet", "x"), ("--parquet", "x", "--csv")],
+)
+def test_two_forms_of_one_answer_are_refused(tmp_path, monkeypatch, config, forms):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="choose one"):
+        ask(config, "trades", *forms)
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_order_has_its_limit_what_it_cost_and_its_size_in_coins(tmp_path, config):
+    journal = Journal(tmp_path / "journal" / "journal.sqlite")
+    journal.record_order(
+        record(
+            "a",
+            size_lots=300,
+            type=OrderType.LIMIT,
+            price_ticks=1_005,
+            tick_size="0.10",
+            instrument=LINEAR,
+        )
+    )
+    ours = [
+        fill(1, "a", Side.BUY, 100, 100, "0.01"),
+        replace(fill(2, "a", Side.BUY, 50, 97, "0.001"), fee_currency="BNB"),
+    ]
+    journal.record_fills(ours)
+    note = OrderNote("a", 9, "seen_working", OrderState.WORKING, "", 150, "77")
+    journal.record_note(note)
+    journal.record_order(
+        record("b", bar_ns=61, size_lots=100, lot_size="10", instrument=INVERSE)
+    )
+    dollars = [
+        fill(3, "b", Side.BUY, 25, 50_000, "0.00001", instrument=INVERSE),
+        fill(4, "b", Side.BUY, 75, 25_000, "0.00002", instrument=INVERSE),
+    ]
+    journal.record_fills(dollars)
+    journal.record_order(record("c", bar_ns=62, price_ticks=7, created_ns=101))
+    journal.close()
+    linear, inverse, before = json.loads(ask(config, "orders", "--json"))["orders"]
+    names = ("size", "filled", "limit_price", "average_price")
+    assert [linear[n] for n in names] == ["0.3", "0.15", "100.5", "99"]
+    costs = ("fee", "currency", "fees_other")
+    assert [linear[n] for n in costs] == ["0.01", "USDT", "0.001 BNB"]
+    # 250 dollars at 50 000 and 750 at 25 000 are 0.035 coins.
+    assert inverse["average_price"] == "28571.4285714286"
+    assert (inverse["size"], inverse["limit_price"]) == ("1000", "")
+    assert [inverse[n] for n in costs] == ["0.00003", "BTC", ""]
+    # Of before tick sizes were kept, and not filled.
+    assert [before[n] for n in (*names[2:], *costs)] == [""] * 5
+
+
+def test_an_answer_is_of_what_was_asked_for(tmp_path, config, journal):
+    later = NS_PER_DAY
+    journal.record_order(
+        record("c", bar_ns=9, size_lots=1, created_ns=later, instrument=INVERSE)
+    )
+    paid = replace(fill(8, "c", Side.BUY, 1, 100, "0.1", INVERSE), venue_time_ns=later)
+    journal.record_fills([paid])
+
+    def count(*args):
+        return [
+            len(json.loads(ask(config, name, "--json", *args))[name]) for name in TIMES
+        ]
+
+    assert count() == [2, 3, 4]
+    assert count("--instrument", INVERSE) == [1, 1, 1]
+    assert count("--instrument", LINEAR) == [1, 2, 3]
+    # To the moment: what happened at it is in.
+    assert count("--since", "1970-01-02") == [1, 1, 1]
+    assert count("--since", "1970-01-02T00:00:00.000001Z") == [1, 0, 0]
+    assert count("--since", "1h") == [1, 0, 0], "a trade that is open is of now"
+    with pytest.raises(SettingsError, match="journal has no bybit:BTCUSDT-PERP; its"):
+        count("--instrument", "bybit:BTCUSDT-PERP")
+    with pytest.raises(SettingsError, match="--since must be an age"):
+        count("--since", "yesterday")
+
+
+def test_since_is_an_age_or_a_time_in_utc():
+    now_ns = 10 * NS_PER_DAY
+    assert since_ns("36h", now_ns) == now_ns - NS_PER_DAY * 3 // 2
+    assert since_ns("1970-01-03", now_ns) == 2 * NS_PER_DAY
+    assert since_ns("1970-01-03T02:00+02:00", now_ns) == 2 * NS_PER_DAY
 
 
 def test_without_a_journal_one_sentence_says_so(config):

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,8 @@ from cryptoquantix.journal.records import (
     OrderRecord,
 )
 from cryptoquantix.journal.schema import SCHEMA_VERSION
+
+_INSTRUMENTS: Final = ("orders", "fills", "flows", "crosses", "baselines")
 
 
 class JournalReader:
@@ -55,31 +57,37 @@ class JournalReader:
         with self._open() as connection:
             return [dict(row) for row in connection.execute(query, values)]
 
-    def orders(self) -> list[dict[str, Any]]:
-        """Return every order as it stands, oldest first."""
-        return self.rows("SELECT * FROM orders ORDER BY created_ns, rowid")
+    def instruments(self) -> list[str]:
+        """Return every instrument that the journal holds anything of, by name."""
+        names = " UNION ".join(f"SELECT instrument FROM {one}" for one in _INSTRUMENTS)  # noqa: S608 - ours
+        return sorted(row["instrument"] for row in self.rows(names))
 
-    def records(self) -> dict[str, OrderRecord]:
-        """Return every order as decided, by its id."""
+    def orders(self, instrument: str = "") -> list[dict[str, Any]]:
+        """Return orders as they stand, of one instrument or all, oldest first."""
+        return self._of("orders", instrument, "created_ns, rowid")
+
+    def records(self, instrument: str = "") -> dict[str, OrderRecord]:
+        """Return orders as decided, of one instrument or all, by their ids."""
         return {
-            row["client_order_id"]: _struct(row, OrderRecord) for row in self.orders()
+            row["client_order_id"]: _struct(row, OrderRecord)
+            for row in self.orders(instrument)
         }
 
-    def fills(self) -> list[FillRecord]:
-        """Return every fill, in the order it was journalled."""
-        found = self.rows("SELECT * FROM fills ORDER BY sequence")
+    def fills(self, instrument: str = "") -> list[FillRecord]:
+        """Return fills of one instrument or all, in the order they were journalled."""
+        found = self._of("fills", instrument)
         for row in found:
             row["is_inverse"] = bool(row["is_inverse"])
         return [_struct(row, FillRecord) for row in found]
 
-    def flows(self) -> list[FlowRecord]:
-        """Return all funding, in the order it was journalled."""
-        rows = self.rows("SELECT * FROM flows ORDER BY sequence")
+    def flows(self, instrument: str = "") -> list[FlowRecord]:
+        """Return funding of one instrument or all, in the order it was journalled."""
+        rows = self._of("flows", instrument)
         return [_struct(row, FlowRecord) for row in rows]
 
-    def crosses(self) -> list[CrossRecord]:
+    def crosses(self, instrument: str = "") -> list[CrossRecord]:
         """Return what strategies took over from each other, oldest first."""
-        found = self.rows("SELECT * FROM crosses ORDER BY sequence")
+        found = self._of("crosses", instrument)
         for row in found:
             row["is_inverse"] = bool(row["is_inverse"])
         return [_struct(row, CrossRecord) for row in found]
@@ -105,6 +113,15 @@ class JournalReader:
         return str(
             self.rows("SELECT value FROM facts WHERE name = 'journal'")[0]["value"]
         )
+
+    def _of(
+        self, table: str, instrument: str, order: str = "sequence"
+    ) -> list[dict[str, Any]]:
+        where, values = (
+            ("WHERE instrument = ?", (instrument,)) if instrument else ("", ())
+        )
+        query = f"SELECT * FROM {table} {where} ORDER BY {order}"  # noqa: S608 - ours
+        return self.rows(query, *values)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
