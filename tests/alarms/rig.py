@@ -37,6 +37,7 @@ class Daemon:
     def __init__(self) -> None:
         self.alarms: dict[int, Alarm] = {}
         self.acks: list[int] = []
+        self.asked = 0
         self.orders: list[tuple[str, dict]] = []
         self.status = status(build=build_stamp())
         self.is_down = False
@@ -72,6 +73,7 @@ class Daemon:
         return web.Response(text=self.status.to_json())
 
     async def list(self, request: web.Request) -> web.Response:
+        self.asked += 1
         if self.is_down:
             return web.Response(status=502, text="bad gateway")
         taker = request.query.get("taker", "")

@@ -11,7 +11,7 @@ from alarms.rig import until
 from cryptoquantix.alarms.apprise_channel import AppriseChannel
 from cryptoquantix.alarms.duties import day_due, escalations_due, write_note
 from cryptoquantix.alarms.progress import Unseen
-from cryptoquantix.core.clock import NS_PER_SECOND, SystemClock
+from cryptoquantix.core.clock import NS_PER_SECOND, ManualClock, SystemClock
 
 HOUR_NS = 3600 * NS_PER_SECOND
 DAY_NS = 24 * HOUR_NS
@@ -124,12 +124,15 @@ async def test_the_watchdog_leaves_the_queue_alone_and_tells_if_nobody_takes_it(
 
 async def test_a_queue_that_moves_is_no_alarm(rig, daemon, telegram) -> None:
     rig.is_watch_only, rig.queue_seconds = True, 0.3
+    rig.clock = clock = ManualClock(SystemClock().time_ns())
     rig.telegram(telegram.url)
     async with rig.running():
         for number in range(1, 9):
             daemon.alarms.clear()
             daemon.raise_alarm("next", number)
-            await asyncio.sleep(0.1)
+            asked = daemon.asked
+            clock.advance(NS_PER_SECOND // 10)
+            await until(lambda: daemon.asked > asked)  # noqa: B023
     assert telegram.delivered == []
 
 
