@@ -11,6 +11,7 @@ from cryptoquantix.core.order import Side
 from cryptoquantix.journal.records import CrossRecord, FillRecord, FlowRecord
 from cryptoquantix.live.round_trips import fold
 from cryptoquantix.orders.attribution import encode_shares
+from cryptoquantix.orders.value import pnl
 from journal.test_store import record
 
 LINEAR, INVERSE = "binance:BTCUSDT-PERP", "deribit:BTCUSD-PERP"
@@ -144,6 +145,32 @@ def test_the_strategies_money_sums_up_to_the_accounts(steps):
     assert sum(book.lots for book in books._books.values()) == held
     fees = sum(trade.fees for trade in books.trades)
     assert abs(fees - Decimal("0.01") * len(steps)) < Decimal("1e-12")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Side.BUY, Side.SELL]),
+            st.integers(1, 100),
+            st.integers(1_000, 100_000),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_inverse_trades_earn_the_coins_that_their_fills_paid(steps):
+    """Each dollar bought at p costs 1/p coins of short exposure, flips included."""
+    fills, coins, held = [], Decimal(0), 0
+    for number, (side, lots, price) in enumerate(steps, 1):
+        fills.append(fill(number, "", side, lots, price, instrument=INVERSE))
+        coins += side.sign * lots * 10 / Decimal(price)
+        held += side.sign * lots
+    books, mark = fold({}, fills, []), Decimal(50_000)
+    (book,) = books._books.values()
+    assert book.lots == held
+    open_worth = pnl(True, Decimal(held * 10), book.entry_price, mark) if held else 0
+    realized = sum(trade.pnl for trade in books.trades)
+    assert abs(realized + open_worth - (coins - held * 10 / mark)) < Decimal("1e-18")
 
 
 def cross(time, strategy, lots, price, instrument=LINEAR):

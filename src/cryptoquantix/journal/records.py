@@ -8,14 +8,12 @@ end with a default, together with a version of the schema (``migrations``).
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import (
-    Fill,
     Increase,
     OrderState,
     OrderType,
@@ -126,20 +124,6 @@ class FillRecord(msgspec.Struct, frozen=True):
     recorded_ns: int
     settlement: str = ""
     is_inverse: bool = False
-
-    def fill(self) -> Fill:
-        """Return it in the vocabulary of the ledger."""
-        return Fill(
-            trade_id=self.trade_id,
-            client_order_id=self.client_order_id,
-            instrument=InstrumentId.parse(self.instrument),
-            side=self.side,
-            size_lots=self.size_lots,
-            price=Decimal(self.price),
-            fee=Decimal(self.fee),
-            fee_currency=self.fee_currency,
-            venue_time_ns=self.venue_time_ns,
-        )
 
 
 class FlowRecord(msgspec.Struct, frozen=True):
