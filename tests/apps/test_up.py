@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from cryptoquantix.apps.up import release
+from cryptoquantix.apps import up as up_module
+from cryptoquantix.apps.settings import load_settings
+from cryptoquantix.apps.up import Up, line, release
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.risk_client.operator import OperatorClient
 from cryptoquantix.supervisor.detached import Detached
 from cryptoquantix.supervisor.process import identify
 from cryptoquantix.supervisor.record import read_record
 from cryptoquantix.supervisor.service import ServiceSpec
+from cryptoquantix.supervisor.supervisor import Supervisor
 from processes import wait_for
 
 CONFIG = """
@@ -116,6 +120,61 @@ instrument = "binance:BTCUSDT-PERP"
         "venues.binance.risk.key:"
     ) in run.stderr
     assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        '[[strategies]]\nname = "trend_breakout"\ninstrument = "{}"\n',
+        '[feeds]\ninstruments = ["{}"]\n',
+    ],
+)
+def test_a_venue_without_an_address_is_named_before_anything_starts(
+    tmp_path, named
+) -> None:
+    config = write(tmp_path)
+    venue = config.read_text().replace("\nws =", '\nkey = "k"\nsecret = "s"\nws =')
+    config.write_text(venue + named.format("bybit:BTCUSDT-PERP"))
+    run = up(config)
+    assert run.returncode == 1
+    assert "bybit:BTCUSDT-PERP, but there is no [venues.bybit]" in run.stderr
+    assert not (tmp_path / "var" / "logs").exists() or not any(
+        one.name != "up.log" for one in (tmp_path / "var" / "logs").iterdir()
+    ), "nothing was started"
+
+
+async def test_a_paper_account_waits_for_its_venue(tmp_path, monkeypatch) -> None:
+    """The machine is up before its network is."""
+    network, told = tmp_path / "network", []
+    script = f"test -e {network} && echo yes && exec sleep 60; echo 'cqx: no network'"
+    spec = ServiceSpec(
+        name="simulator",
+        command=("/bin/sh", "-c", script),
+        environment={"PATH": os.environ["PATH"]},
+        log=tmp_path / "simulator.log",
+        stop_seconds=3.0,
+        ready_words=("yes",),
+    )
+    monkeypatch.setattr(up_module, "simulator_spec", lambda *_: spec)
+    settings = load_settings(write(tmp_path))
+    run = Up(settings, None, lambda state: told.append(line(state)), print)
+    supervisor = Supervisor(
+        record=tmp_path / "services.json", build="b", on_change=run._tell
+    )
+    monkeypatch.setattr(up_module, "simulator_ports", lambda *_: {})
+    start = asyncio.create_task(run._start_simulator(supervisor))
+    try:
+        async with asyncio.timeout(30):
+            while not any(one.restarts > 1 for one in supervisor.states):  # noqa: ASYNC110 - a process tells nobody
+                await asyncio.sleep(0.02)
+            assert not start.done()
+            network.touch()
+            await start
+    finally:
+        start.cancel()
+        await supervisor.stop()
+    assert "simulator     waiting: stopped: no network" in told
+    assert told[-1] == "simulator     stopped: no network"
 
 
 async def test_a_daemon_that_does_not_run_is_not_said_to_go_on(tmp_path) -> None:

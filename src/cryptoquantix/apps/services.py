@@ -177,7 +177,11 @@ def _children(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
     venues = sorted({one.venue.value for one in settings.fed_instruments})
     missing = [venue for venue in venues if venue not in settings.venues]
     if missing:
-        msg = f"a strategy trades at {missing[0]}, but the settings give no address"
+        names = [one for one in settings.fed_instruments if one.venue.value in missing]
+        msg = (
+            f"[[strategies]] or [feeds] name {names[0]}, but there is no "
+            f"[venues.{names[0].venue.value}] in the settings"
+        )
         raise SettingsError(msg)
     feeds = [(f"{FEED}{venue}", ("feed", venue)) for venue in venues]
     is_mirrored = bool(settings.journal.mirror.get_secret_value())

@@ -49,7 +49,6 @@ from cryptoquantix.supervisor.service import Condition, ServiceSpec, ServiceStat
 from cryptoquantix.supervisor.supervisor import Supervised, Supervisor
 
 _NATS_SECONDS: Final = 10.0
-_SIMULATOR_SECONDS: Final = 60.0  # it reads days of bars from the real venues
 _RISK_SECONDS: Final = 20.0
 _OTHERS_SECONDS: Final = 25.0
 _ASK_AGAIN_SECONDS: Final = 1.0
@@ -103,7 +102,11 @@ def line(state: ServiceState) -> str:
     if state.condition is Condition.READY:
         again = " again" if state.restarts else ""
         return f"{state.name:<14}ready{again} (pid {state.pid})"
-    note = f": {state.note}" if state.note else ""
+    said = state.note
+    if state.condition is Condition.STOPPED:
+        # Still what it said when it last ended by itself.
+        said = said.removeprefix(f"{Condition.STOPPED}: ")
+    note = f": {said}" if said else ""
     return f"{state.name:<14}{state.condition.value}{note}"
 
 
@@ -130,6 +133,7 @@ class Up:
         self._on_ready = on_ready
         self._clock = SystemClock()
         self._token = _token(settings)
+        self._specs = child_specs(settings, config, self._token)
         self._risk: Detached | None = None
         self._told: dict[str, tuple[Condition, str]] = {}
 
@@ -193,7 +197,8 @@ class Up:
             await _wait_free(port, setting)
         simulator = self._child(supervisor, spec)
         supervisor.start(simulator)
-        await supervisor.wait_ready(simulator, _SIMULATOR_SECONDS)
+        # However long: without a network it says so, and is started again.
+        await supervisor.wait_ready(simulator, None)
 
     async def _start_risk(self, supervisor: Supervisor, client: OperatorClient) -> None:
         if not is_loopback(self._settings.risk.url):
@@ -212,8 +217,9 @@ class Up:
         await supervisor.wait_ready(self._risk, _RISK_SECONDS)
 
     async def _start_others(self, supervisor: Supervisor) -> None:
-        specs = child_specs(self._settings, self._config, self._token)
-        services: list[Supervised] = [self._child(supervisor, spec) for spec in specs]
+        services: list[Supervised] = [
+            self._child(supervisor, spec) for spec in self._specs
+        ]
         for service in services:
             supervisor.start(service)
         waits = [asyncio.create_task(service.ready.wait()) for service in services]

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cryptoquantix.core.errors import CryptoquantixError
 from cryptoquantix.supervisor.record import write_record
@@ -79,23 +79,30 @@ class Supervisor:
         task.add_done_callback(self._ended)
         self._tasks[service.spec.name] = task
 
-    async def wait_ready(self, service: Supervised, seconds: float) -> None:
+    async def wait_ready(self, service: Supervised, seconds: float | None) -> None:
         """
-        Wait until ``service`` is ready.
+        Wait until ``service`` is ready, or as long as it takes where None.
 
         Raises
         ------
         ServiceFailed
             If it is not within ``seconds``: what it said last.
         """
+        is_ready = asyncio.create_task(service.ready.wait())
+        either: set[asyncio.Future[Any]] = {is_ready, self._broken}
         try:
-            async with asyncio.timeout(seconds):
-                await service.ready.wait()
-        except TimeoutError:
+            done, _ = await asyncio.wait(
+                either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            is_ready.cancel()
+        if self._broken in done:
+            self._broken.result()
+        if not done:
             name = service.spec.name
             why = service.state.note or f"it said nothing (see {service.spec.log})"
             msg = f"{name} was not ready within {seconds:.0f} s: {why}"
-            raise ServiceFailed(msg) from None
+            raise ServiceFailed(msg)
 
     async def watch(self) -> None:
         """Return never; raise what ended a service's loop, which is our own fault."""
