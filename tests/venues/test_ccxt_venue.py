@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from decimal import Decimal
 
 import pytest
@@ -84,6 +85,19 @@ async def test_a_limit_order_carries_its_price_and_time_in_force(venue, stub):
     await venue.place_increase(order, allowed)
     (sent,) = stub.of(*ORDER_PATH)
     assert (sent["price"], sent["timeInForce"]) == ("60000.10", "GTX")
+
+
+async def test_steps_read_anew_leave_those_that_are_counted_in(venue, stub):
+    """Whoever holds lots of before would take a tenth of a position for all of it."""
+    text = json.dumps(stub.answers["GET", "/fapi/v1/exchangeInfo"])
+    changed = json.loads(text.replace('"stepSize": "0.001"', '"stepSize": "0.0001"'))
+    stub.answers["GET", "/fapi/v1/exchangeInfo"] = changed
+    found = await venue.read_instruments()
+    assert found[BTC].lot_size == Decimal("0.0001")
+    assert venue.instruments()[BTC].lot_size == Decimal("0.001")
+    await venue.place_reduction(SELL)
+    (sent,) = stub.of(*ORDER_PATH)
+    assert sent["quantity"] == "0.003"
 
 
 async def test_a_reduction_is_reduce_only(venue, stub):

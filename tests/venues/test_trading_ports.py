@@ -122,6 +122,7 @@ async def test_what_is_traded_has_steps_and_a_coin_to_settle_in(port):
     assert instrument.is_inverse is is_inverse
     assert instrument.settlement == ("BTC" if is_inverse else "USDT")
     assert instrument.lot_size == (Decimal(10) if is_inverse else Decimal("0.001"))
+    assert await port.read_instruments() == port.instruments()
 
 
 async def test_equity_is_in_dollars(port):

@@ -43,6 +43,20 @@ def to_lots_down(size: Decimal, lot_size: Decimal) -> int:
         return int((size / lot_size).to_integral_value(rounding=ROUND_DOWN))
 
 
+def to_other_lots(lots: int, lot_size: Decimal, other: Decimal) -> int:
+    """
+    Return ``lots`` of ``lot_size`` as whole lots of ``other`` size, toward zero.
+
+    Examples
+    --------
+    >>> to_other_lots(5, Decimal("0.1"), Decimal("0.01"))
+    50
+    """
+    if lot_size == other:
+        return lots
+    return to_lots_down(from_steps(lots, lot_size), other)
+
+
 def to_price_ticks_passive(price: Decimal, tick_size: Decimal, side: Side) -> int:
     """Return the price tick at or behind ``price``: down to buy, up to sell."""
     rounding = ROUND_DOWN if side is Side.BUY else ROUND_UP

@@ -92,6 +92,10 @@ class CcxtAccount:
         """Return what is traded, as of ``open``."""
         return self._instruments
 
+    async def read_instruments(self) -> dict[InstrumentId, Instrument]:
+        """Read anew what is traded; ``instruments`` stays as of ``open``."""
+        return {item.id: item for item in (await self._perpetuals()).values()}
+
     def venue_time_ms(self) -> int:
         """Return the venue's clock, as far as it is known."""
         ahead_ms = 0
@@ -146,6 +150,10 @@ class CcxtAccount:
             raise VenueUnavailable(msg, venue=self._venue, request=request) from None
 
     # -- a venue's own ----------------------------------------------------------
+
+    async def _perpetuals(self) -> dict[str, Instrument]:
+        """Read what is traded, by the venue's symbol."""
+        raise NotImplementedError
 
     async def _place(self, order: Increase | Reduction, attempt: Attempt) -> VenueOrder:
         """Send an order, reduce-only where it is a reduction."""

@@ -24,7 +24,7 @@ from cryptoquantix.core.errors import (
     VenueError,
 )
 from cryptoquantix.core.exposure import DeadManSwitch
-from cryptoquantix.core.instrument import InstrumentId, Venue
+from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import (
     Increase,
     OrderState,
@@ -82,6 +82,14 @@ class CcxtBybit(CcxtAccount):
         """Read instruments, clock, position mode and rights; refuse what is unfit."""
         self._connect()
         await self._read_clock()
+        found = await self._perpetuals()
+        self._reader = BybitReader(found)
+        self._instruments = {item.id: item for item in found.values()}
+        await self._refuse_unfit_key()
+        await self._refuse_hedge_mode()
+        await self.account()
+
+    async def _perpetuals(self) -> dict[str, Instrument]:
         rows = [
             row
             async for row in self._rows(
@@ -93,16 +101,11 @@ class CcxtBybit(CcxtAccount):
         ]
         with self._shaped("instruments-info"):
             # Positions and orders are asked for by the coin they settle in.
-            found = {
+            return {
                 symbol: instrument
                 for symbol, instrument in bybit.perpetuals(rows).items()
                 if instrument.settlement == _COIN
             }
-        self._reader = BybitReader(found)
-        self._instruments = {item.id: item for item in found.values()}
-        await self._refuse_unfit_key()
-        await self._refuse_hedge_mode()
-        await self.account()
 
     # -- reading ----------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from cryptoquantix.core.errors import VenueUnavailable
 from cryptoquantix.core.exposure import DeadManSwitch
-from cryptoquantix.core.instrument import InstrumentId, Venue
+from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import (
     Increase,
     OrderType,
@@ -75,6 +75,12 @@ class CcxtDeribit(CcxtAccount):
         """Read instruments, clock and rights; refuse what is unfit."""
         self._connect()
         await self._read_clock()
+        found = await self._perpetuals()
+        self._reader = DeribitReader(found)
+        self._instruments = {item.id: item for item in found.values()}
+        await self._refuse_unfit_key()
+
+    async def _perpetuals(self) -> dict[str, Instrument]:
         answer = await self._read(
             "get_instruments",
             1,
@@ -83,10 +89,7 @@ class CcxtDeribit(CcxtAccount):
             kind="future",
         )
         with self._shaped("get_instruments"):
-            found = deribit.perpetuals(answer["result"])
-        self._reader = DeribitReader(found)
-        self._instruments = {item.id: item for item in found.values()}
-        await self._refuse_unfit_key()
+            return deribit.perpetuals(answer["result"])
 
     # -- reading ----------------------------------------------------------------
 

@@ -7,6 +7,7 @@ What is common to the three venues (budgets, clock, errors) is in ``ccxt_account
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Final
@@ -15,7 +16,7 @@ from cryptoquantix.core.account import AccountSnapshot
 from cryptoquantix.core.clock import NS_PER_MS, Clock
 from cryptoquantix.core.errors import CredentialsRefused, VenueError, VenueUnavailable
 from cryptoquantix.core.exposure import DeadManSwitch
-from cryptoquantix.core.instrument import InstrumentId, Venue
+from cryptoquantix.core.instrument import Instrument, InstrumentId, Venue
 from cryptoquantix.core.order import Increase, OrderType, Reduction, TimeInForce
 from cryptoquantix.venues import binance
 from cryptoquantix.venues.answers import UNREADABLE, number
@@ -79,12 +80,16 @@ class CcxtBinance(CcxtAccount):
         """Read instruments, clock, position mode and rights; refuse what is unfit."""
         self._connect()
         await self._read_clock()
-        await self._read("exchangeInfo", 1, "fapiPublicGetExchangeInfo")
-        found = binance.parse_instruments(self._wire.last_http_response.encode())
+        found = await self._perpetuals()
         self._reader = BinanceReader(found)
         self._instruments = {item.id: item for item in found.values()}
         await self._refuse_hedge_mode()
         await self._refuse_unfit_key()
+
+    async def _perpetuals(self) -> dict[str, Instrument]:
+        answer = await self._read("exchangeInfo", 1, "fapiPublicGetExchangeInfo")
+        # Not the client's last text: while trading, that may be another answer's.
+        return binance.parse_instruments(json.dumps(answer).encode())
 
     # -- reading ----------------------------------------------------------------
 

@@ -113,6 +113,10 @@ class VenuePort(Protocol):
         """Return what is traded, as of :meth:`open`."""
         ...
 
+    async def read_instruments(self) -> Mapping[InstrumentId, Instrument]:
+        """Read anew what is traded; :meth:`instruments` stays as it was."""
+        ...
+
     async def account(self) -> AccountSnapshot:
         """Return equity and every position."""
         ...
