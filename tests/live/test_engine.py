@@ -16,7 +16,7 @@ from cryptoquantix.control.permit import Permit, PermitAnswer, PermitMode
 from cryptoquantix.core.account import AccountSnapshot, Position
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.order import Increase, OrderState, Reduction, Side
-from cryptoquantix.journal.records import OrderNote, OrderStanding
+from cryptoquantix.journal.records import FillRecord, OrderNote, OrderStanding
 from cryptoquantix.journal.rows import insert_note, insert_order
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.engine import Engine
@@ -45,6 +45,24 @@ SETTINGS = EngineSettings(
     build="test",
 )
 START_NS = 1_700_000_000 * NS_PER_SECOND
+
+
+def fill_record(id_, client_order_id, trade_id, lots):
+    """A fill of so many signed lots as the journal keeps it."""
+    return FillRecord(
+        instrument=str(id_),
+        trade_id=trade_id,
+        venue_order_id="1",
+        client_order_id=client_order_id,
+        side=Side.of(lots),
+        size_lots=abs(lots),
+        lot_size="0.001",
+        price="1000",
+        fee="0",
+        fee_currency="USDT",
+        venue_time_ns=0,
+        recorded_ns=0,
+    )
 
 
 class World:
@@ -78,6 +96,14 @@ class World:
         permit = Permit(answer, monotonic)
         wall = START_NS + int((self.seconds + self.wall_step) * NS_PER_SECOND)
         return Now(wall, monotonic, permit)
+
+    def hold(self, lots, id_=BTC):
+        """Orders of ours of earlier days made this position."""
+        size_lots = lots - self.held[id_]
+        record = fill_record(id_, "cqx-before", f"before {lots}", size_lots)
+        self.journal.record_fills([record])
+        self.engine.own.on_fills([record])
+        self.held[id_] = lots
 
     def read(self):
         """The venue is read: effects."""
@@ -166,7 +192,7 @@ def test_nothing_is_planned_before_the_first_comparison_or_reading(world):
 
 
 def test_a_flip_is_a_reduction_to_zero_and_then_an_increase(world):
-    world.held[BTC] = 5_000
+    world.hold(5_000)
     world.read()
     sent = world.run(world.target(-0.5))
     assert [type(o) for o in sent] == [Reduction, Increase]
@@ -193,7 +219,7 @@ def test_the_attempt_rises_only_when_the_one_before_has_ended(world):
 
 def test_no_increase_without_a_live_permit_but_every_reduction(world):
     world.mode = PermitMode.REDUCE_ONLY
-    world.held[BTC] = 2_000
+    world.hold(2_000)
     world.read()
     assert orders(world.target(0.5)) == []
     (order,) = orders(world.target(0.1))
@@ -206,7 +232,7 @@ def test_a_stale_target_raises_nothing_and_still_reduces(world):
     effects = world.target(0.5, age=181)
     assert orders(effects) == []
     assert "older than 3 bars" in notices(effects)[0]
-    world.held[BTC] = 9_000
+    world.hold(9_000)
     (order,) = orders(world.read())
     assert isinstance(order, Reduction)
     assert order.size_lots == 4_000
@@ -254,7 +280,7 @@ def test_an_equity_that_sizes_nothing_closes_nothing(world, equity):
 
 
 def test_a_target_that_is_no_number_changes_nothing(world):
-    world.held[BTC] = 5_000
+    world.hold(5_000)
     world.read()
     assert orders(world.target(0.5)) == []
     for value in (float("nan"), float("inf")):
@@ -313,7 +339,7 @@ def test_drifting_equity_makes_no_orders_within_a_bar(world):
 def test_all_strategies_of_an_instrument_must_have_spoken(tmp_path):
     both = (Subscription("trend", BTC, 60), Subscription("carry", BTC, 60))
     world = World(tmp_path / "j.sqlite", both)
-    world.held[BTC] = 1_000
+    world.hold(1_000)
     world.read()
     assert world.target(0.5) == []
     sent = world.run(world.target(-0.2, strategy="carry"))
@@ -456,7 +482,7 @@ def test_a_bar_has_a_bounded_number_of_increases_and_always_its_reduction(tmp_pa
         effects = world.read()
     assert orders(effects) == []
     assert notices(effects) == [f"{ATTEMPTS_MAX} attempts for one bar"]
-    world.held[BTC] = 9_000
+    world.hold(9_000)
     (order,) = orders(world.read())
     assert isinstance(order, Reduction)
     world.journal.close()
@@ -507,7 +533,7 @@ def test_every_sequence_of_targets_ends_where_the_last_one_says(
 
 def test_no_second_attempt_for_a_bar_while_the_first_is_unknown(tmp_path):
     world = World(tmp_path / "j.sqlite", most=1_500)
-    world.held[BTC] = 5_000
+    world.hold(5_000)
     world.read()
     effects = world.target(0.0)
     record = effects[-1].record
@@ -667,7 +693,7 @@ def test_a_weight_is_the_strategys_part_of_the_equity(tmp_path):
 
 def test_a_refused_reduction_is_tried_again_within_seconds(tmp_path):
     world = styled(tmp_path, Working())
-    world.held[BTC] = 5000
+    world.hold(5000)
     world.read()
     waits, last = [], world.seconds
     effects = world.target(0.0)
@@ -827,7 +853,7 @@ def test_an_increase_whose_time_passed_without_a_permit_rests_anew(tmp_path):
 
 def test_a_flip_without_a_permit_reduces_at_once_and_slices_its_increase(tmp_path):
     world = styled(tmp_path, SLICED)
-    world.held[BTC] = 4_000
+    world.hold(4_000)
     world.read()
     (first,) = sent(world.target(-0.8))
     assert isinstance(first.approved.order, Reduction)
@@ -859,6 +885,9 @@ def test_an_engine_starts_without_holding_what_is_finished(tmp_path):
             insert_order(connection, record)
             note = OrderNote(name, 0, "seen", OrderState.FILLED, "", 5_000, name)
             insert_note(connection, note)
+    world.journal.record_fills(
+        [fill_record(BTC, f"cqx-{n}", f"{n}", 5_000) for n in range(count)]
+    )
     tracemalloc.start()
     engine = Engine(SETTINGS, {BTC: instrument(BTC)}, world.journal)
     _, peak = tracemalloc.get_traced_memory()

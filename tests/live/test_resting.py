@@ -38,7 +38,8 @@ def only(effects, kind):
 
 def rest(world, target, held=0):
     """An order toward ``target`` rests at the best price of its side."""
-    world.held[BTC] = held
+    if held:
+        world.hold(held)
     world.read()
     world.target(target)
     (effect,) = only(quoted(world, 999, 1001), SendOrder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -136,6 +136,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
 ) -> Callable[[], list[Desk]]:
     """Return what makes a new desk per venue for each trading loop."""
     execution = settings.execution
+    adopt = _adopted(execution.adopt, subscriptions)
     limits = LimitSettings(
         leverage_max=execution.leverage_max,
         price_collar_fraction=execution.price_collar_fraction,
@@ -160,6 +161,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
                         s for s in subscriptions if s.instrument.venue is venue
                     ),
                     build=build_stamp(),
+                    adopt=adopt,
                 ),
                 journal=journal,
                 permits=permits,
@@ -204,6 +206,17 @@ def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
         msg = "the settings name a strategy twice on one instrument"
         raise SettingsError(msg)
     return tuple(found)
+
+
+def _adopted(
+    names: Iterable[str], subscriptions: tuple[Subscription, ...]
+) -> frozenset[InstrumentId]:
+    """Return the instruments whose whole position is ours: traded ones, no other."""
+    adopted = frozenset(map(InstrumentId.parse, names))
+    for id_ in adopted - {s.instrument for s in subscriptions}:
+        msg = f"execution.adopt names {id_}, which no strategy trades"
+        raise SettingsError(msg)
+    return adopted
 
 
 def _working(style: str, settings: WorkingSettings) -> Working:

@@ -230,7 +230,8 @@ class ExecutionSettings(_Section):
     ``instrument_max`` bound a venue's gross, net and single exposure, as multiples of
     its equity, ``portfolio_gross_max`` and ``portfolio_net_max`` all venues together,
     as multiples of the equity of them all. ``on_stop`` is what becomes of resting
-    orders when execution is stopped.
+    orders when execution is stopped. Of the instruments in ``adopt`` all that the venue
+    holds counts as ours; elsewhere only what our own orders made.
     """
 
     account: str = "main"
@@ -245,6 +246,7 @@ class ExecutionSettings(_Section):
     portfolio_gross_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     portfolio_net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     on_stop: Literal["cancel_increases", "cancel", "leave"] = "cancel_increases"
+    adopt: tuple[str, ...] = ()
     working: WorkingSettings = WorkingSettings()
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import exc
 
 from cryptoquantix.core.errors import JournalError, StateCorrupt
 from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.journal.filled import Filled
 from cryptoquantix.journal.group import OrderGroup
 from cryptoquantix.journal.opening import (
     check,
@@ -75,6 +76,7 @@ class Journal:
         self._lock = take_lock(path)
         self._group = OrderGroup(self.record_orders)
         self._fill_totals = FillTotals(self._rows)
+        self.filled = Filled(self._rows)
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.StaticPool)
         sa.event.listen(self._engine, "connect", make_durable)
         try:

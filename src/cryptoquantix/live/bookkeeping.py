@@ -9,7 +9,7 @@ closes count as much as our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
@@ -26,8 +26,10 @@ from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.engine import Engine
 from cryptoquantix.live.events import Notice
 from cryptoquantix.live.reconcile import (
+    POSITION_DIFFERS,
     Difference,
     foreign_orders,
+    foreign_part,
     position_differences,
 )
 from cryptoquantix.live.sender import Sender
@@ -61,8 +63,12 @@ class Bookkeeping:
         self._behind: set[InstrumentId] = set()
         self._funding_read_ns = 0
 
-    async def open(self, instrument: InstrumentId) -> None:
-        """Write the baseline of an instrument that the journal does not know yet."""
+    async def open(self, instrument: InstrumentId, engine: Engine) -> None:
+        """
+        Write the baseline of an instrument that the journal does not know yet.
+
+        What is held then is not ours; the first comparisons tell a person of it.
+        """
         if self._journal.baseline(instrument) is not None:
             return
         for _ in range(_BASELINE_TRIES):
@@ -77,9 +83,7 @@ class Bookkeeping:
         held = sum(p.size_lots for p in account.positions if p.instrument == instrument)
         now_ns = self._clock.time_ns()
         self._journal.record_baseline(Baseline(str(instrument), held, before, now_ns))
-        if held:
-            text = f"{held} lots were held before this journal began"
-            self._report(Notice("foreign position", str(instrument), text))
+        engine.own.on_baseline(instrument, held)
 
     async def take_fills(self, engine: Engine) -> None:
         """Journal the fills since the last ones, each once."""
@@ -97,10 +101,13 @@ class Bookkeeping:
             if str(id_) in _without_answer(engine):
                 # Sent while the answer was on its way: some may be of that order.
                 continue
-            self._record(id_, found)
+            engine.own.on_fills(self._record(id_, found))
             self._behind.discard(id_)
 
-    def _record(self, instrument: InstrumentId, found: list[VenueFill]) -> None:
+    def _record(
+        self, instrument: InstrumentId, found: list[VenueFill]
+    ) -> list[FillRecord]:
+        """Journal what is not there yet, and return that."""
         names = (one.venue_order_id for one in found)
         ours = self._journal.client_order_ids(instrument, names)
         listed = self._instruments[instrument]
@@ -132,6 +139,7 @@ class Bookkeeping:
             lots = sum(r.size_lots * r.side.sign for r in foreign)
             text = f"{len(foreign)} fills of {lots} lots were of no order of ours"
             self._report(Notice("foreign fills", str(instrument), text))
+        return new
 
     async def take_funding(self, engine: Engine) -> None:
         """
@@ -209,10 +217,31 @@ class Bookkeeping:
             unknown = set(engine.traded) - expected.keys()
             held = [p for p in account.positions if p.instrument not in unknown]
             differences |= set(position_differences(held, expected))
+            differences |= self._foreign_parts(engine, expected)
         for one in (differences & self._seen) - self._told:
             self._report(Notice(one.kind, one.subject, one.text))
         self._told = (self._told & differences) | (differences & self._seen)
+        self._believe(differences & self._seen, engine)
         self._seen = differences
+
+    def _foreign_parts(
+        self, engine: Engine, instruments: Iterable[InstrumentId]
+    ) -> set[Difference]:
+        """Return the positions among those of one moment that are not all ours."""
+        parts = {id_: engine.part(id_).foreign_lots for id_ in instruments}
+        return {
+            foreign_part(self._instruments[id_], engine.held_lots(id_), lots)
+            for id_, lots in parts.items()
+            if lots
+        }
+
+    @staticmethod
+    def _believe(confirmed: Collection[Difference], engine: Engine) -> None:
+        """Take a position that no fill explains for what the venue says that it is."""
+        for one in confirmed:
+            if one.kind == POSITION_DIFFERS:
+                id_ = InstrumentId.parse(one.subject)
+                engine.own.believe(id_, engine.held_lots(id_))
 
     def _expected_lots(self, instrument: InstrumentId) -> int:
         baseline = self._journal.baseline(instrument)

@@ -383,7 +383,7 @@ class Desk:
 
 async def _begin(books: Bookkeeping, engine: Engine) -> None:
     for id_ in engine.traded:
-        await books.open(id_)
+        await books.open(id_, engine)
 
 
 def _is_to_go(standing: OrderStanding, on_stop: OnStop) -> bool:

@@ -38,6 +38,7 @@ from cryptoquantix.live.instrument_book import (
     InstrumentBook,
 )
 from cryptoquantix.live.order_maker import Decision, OrderMaker
+from cryptoquantix.live.own_part import OwnParts, Part
 from cryptoquantix.live.portfolio import Portfolio
 from cryptoquantix.live.resting import RestingOrders
 from cryptoquantix.orders.attribution import NOBODY, decode_shares
@@ -89,6 +90,8 @@ class Engine:
             may_follow=self._may_follow,
             count_sent=self._maker.count_sent,
         )
+        traded = {id_: book.instrument for id_, book in self._books.items()}
+        self.own = OwnParts(journal, traded, settings.adopt)
         self.is_reconciled = False
         books = {str(id_): book for id_, book in self._books.items()}
         for owned in journal.owned_lots(self._books):
@@ -143,6 +146,7 @@ class Engine:
         """Take where one of our orders stands."""
         record = standing.record
         self._at_stake.on_order(standing, now.monotonic_ns)
+        self.own.on_order(standing)
         if not standing.state.is_terminal:
             self._unfinished[record.client_order_id] = standing
             return
@@ -222,6 +226,11 @@ class Engine:
         positions = self._account.positions if self._account else ()
         return sum(p.size_lots for p in positions if p.instrument == instrument)
 
+    def part(self, instrument: InstrumentId) -> Part:
+        """Return what is ours of the venue's position, and what is not."""
+        standings = self._standings_of(instrument)
+        return self.own.part(instrument, self.held_lots(instrument), standings)
+
     @property
     def read_ns(self) -> int:
         """Monotonic time at which the newest reading was asked for; 0: never."""
@@ -265,17 +274,20 @@ class Engine:
             return False
         if not self.is_settled(book.instrument.id):
             return False
-        situation = self._situation(book, account, wanted)
+        # What waits for a person to take theirs away is not done either.
+        situation = replace(self._situation(book, account, wanted), foreign_lots=0)
         return not situation.unfinished and not plan_orders(situation)
 
     def _situation(
         self, book: InstrumentBook, account: AccountSnapshot, wanted_lots: int
     ) -> Situation:
         id_ = book.instrument.id
+        part = self.part(id_)
         return Situation(
             instrument=id_,
             wanted_lots=wanted_lots,
-            held_lots=self.held_lots(id_),
+            held_lots=part.own_lots,
+            foreign_lots=part.foreign_lots,
             unfinished=self._unfinished_of(id_),
             band_lots=self._band_lots(book, account.equity_quote),
             order_max_lots=book.instrument.size_market_max_lots,
@@ -354,7 +366,8 @@ class Engine:
             room = room_lots(around, self._settings.limits, intent.side)
             if 0 < situation.band_lots <= room < intent.size_lots:
                 intent = replace(intent, size_lots=room)
-        return self._order(Decision(book, situation, intent, around, now))
+        held_lots = self.held_lots(book.instrument.id)
+        return self._order(Decision(book, situation, intent, around, now, held_lots))
 
     def _order(self, decision: Decision) -> list[Effect]:
         """Return the order that works an intent now, or what it waits for."""

@@ -40,7 +40,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The numbers the engine decides with."""
+    """
+    The numbers the engine decides with.
+
+    ``adopt`` are the instruments in which all that the venue holds counts as ours.
+    """
 
     account: str
     equity_fraction: Decimal
@@ -48,6 +52,7 @@ class EngineSettings:
     limits: LimitSettings
     subscriptions: tuple[Subscription, ...]
     build: str
+    adopt: frozenset[InstrumentId] = frozenset()
 
 
 class OnStop(StrEnum):

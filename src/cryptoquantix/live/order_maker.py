@@ -36,13 +36,14 @@ _SENT_NS: Final = 60 * NS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All that one order is made from."""
+    """All that one order is made from; ``venue_lots`` is the whole position."""
 
     book: InstrumentBook
     situation: Situation
     intent: IncreaseIntent | ReductionIntent
     around: Surroundings
     now: Now
+    venue_lots: int
 
 
 class OrderMaker:
@@ -143,7 +144,7 @@ class OrderMaker:
             target=math.fsum(w.target for w in book.wanted.values()),
             reference_price=str(book.newest.price),
             wanted_lots=situation.wanted_lots,
-            held_lots=situation.held_lots,
+            held_lots=decision.venue_lots,
             created_ns=decision.now.time_ns,
             build=self._settings.build,
             shares=encode_shares(shares_of(book.missing_lots(), order_lots)),

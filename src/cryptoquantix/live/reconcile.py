@@ -1,9 +1,9 @@
 """
 The venue's truth against our journal, as differences; it repairs and adopts nothing.
 
-Positions are always the venue's for planning. What this finds is for people: an order
-or a position that no order of ours explains is reported, never canceled, closed or
-taken over here (the risk daemon's halt is what closes everything).
+What this finds is for people: an order or a position that no order of ours explains is
+reported, never canceled, closed or taken over (the risk daemon's halt is what closes
+everything). Of a traded position what our orders made is planned from, no more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptoquantix.core.account import Position
-from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.venues.port import VenueOrder
 
 FOREIGN_ORDER = "foreign order"
@@ -56,6 +56,29 @@ def foreign_orders(
     ]
 
 
+def foreign_part(instrument: Instrument, venue_lots: int, lots: int) -> Difference:
+    """
+    Return the difference of a traded position of which ``lots`` are not ours.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        What is held.
+    venue_lots, lots : int
+        The venue's position, and what of it no order of ours made; signed.
+    """
+    unit = instrument.quote if instrument.is_inverse else instrument.base
+    size = f"{(lots * instrument.lot_size).normalize():f} {unit}"
+    return Difference(
+        FOREIGN_POSITION,
+        str(instrument.id),
+        f"{lots} of the {venue_lots} lots held ({size} of {instrument.id}) are of no "
+        "order of ours: they are left alone, and nothing is opened there. Close them "
+        f'by hand, or let `execution.adopt = ["{instrument.id}"]` in the settings take '
+        "the whole position as ours",
+    )
+
+
 def position_differences(
     held: Iterable[Position], expected_lots: Mapping[InstrumentId, int]
 ) -> list[Difference]:
@@ -75,7 +98,7 @@ def position_differences(
             POSITION_DIFFERS,
             str(id_),
             f"the venue holds {held_lots.get(id_, 0)} lots, the journal's fills make "
-            f"{expected}; the venue's count is planned from",
+            f"{expected}; no more than the venue's count is planned from",
         )
         for id_, expected in expected_lots.items()
         if held_lots.get(id_, 0) != expected

@@ -31,8 +31,9 @@ class Situation:
     """
     All that a plan for one instrument depends on. Lots; positions are signed.
 
-    ``band_lots`` is the smallest difference worth an order, ``order_max_lots`` the
-    most one market order may hold (0: the venue names no bound).
+    ``held_lots`` is what is ours of the position, ``foreign_lots`` what is not: beside
+    it nothing is opened. ``band_lots`` is the smallest difference worth an order,
+    ``order_max_lots`` the most one order may hold (0: no bound is known).
     """
 
     instrument: InstrumentId
@@ -41,6 +42,7 @@ class Situation:
     unfinished: tuple[Unfinished, ...] = ()
     band_lots: int = 1
     order_max_lots: int = 0
+    foreign_lots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _reduction(situation: Situation) -> ReductionIntent | None:
 
 def _increase(situation: Situation) -> IncreaseIntent | None:
     held, wanted = situation.held_lots, situation.wanted_lots
-    if wanted == 0 or surplus_lots(held, wanted) > 0:
+    if wanted == 0 or situation.foreign_lots or surplus_lots(held, wanted) > 0:
         return None
     side = Side.of(wanted)
     # One unfinished order at a time: where it ends decides what is still missing.
@@ -134,6 +136,8 @@ def _cancels(situation: Situation) -> list[CancelIntent]:
     """Return the resting orders that would take us beyond what is wanted."""
     held, wanted = situation.held_lots, situation.wanted_lots
     may_grow = max(0, abs(wanted) - abs(held)) if held * wanted >= 0 else 0
+    if situation.foreign_lots:
+        may_grow = 0
     may_shrink = surplus_lots(held, wanted)
     cancels = []
     for order in situation.unfinished:
