@@ -869,6 +869,22 @@ def journal_equity(
     _print_answer(equity, question, parquet, as_csv=as_csv, as_json=as_json)
 
 
+@journal_app.command("reports")
+def journal_reports(
+    since: Since = "",
+    instrument: OfInstrument = "",
+    config: Config = None,
+    as_csv: Csv = False,
+    parquet: Parquet = None,
+    as_json: Json = False,
+) -> None:
+    """Show what execution reported: foreign orders, fills, positions, refusals."""
+    from cryptoquantix.apps.journal import Question, reports
+
+    question = Question(config, since, instrument)
+    _print_answer(reports, question, parquet, as_csv=as_csv, as_json=as_json)
+
+
 @journal_app.command("upgrade")
 def journal_upgrade(config: Config = None) -> None:
     """Bring the journal to this build's version; execution must not be running."""

@@ -16,7 +16,7 @@ from cryptoquantix.apps.journal import since_ns
 from cryptoquantix.core.clock import NS_PER_DAY
 from cryptoquantix.core.errors import SettingsError
 from cryptoquantix.core.order import OrderState, OrderType, Side
-from cryptoquantix.journal.records import OrderNote
+from cryptoquantix.journal.records import OrderNote, Report
 from cryptoquantix.journal.store import Journal
 from journal.test_store import record
 from live.test_round_trips import INVERSE, LINEAR, fill, flow, order
@@ -84,10 +84,30 @@ def test_orders_go_to_a_parquet_file(tmp_path, config, journal):
     assert frame["client_order_id"].to_list() == ["a", "b"]
 
 
+def test_reports_are_told_of_all_or_of_one_instrument(config, journal):
+    eth = "binance:ETHUSDT-PERP"
+    told = [
+        Report(1_000_000, "foreign order", "binance:BTCUSDT-PERP 77", "sell 5 lots"),
+        Report(2_000_000, "foreign position", eth, "9 lots"),
+        Report(3_000_000, "dead man's switch", "binance", "armed"),
+    ]
+    for one in told:
+        journal.record_report(one)
+    rows = json.loads(ask(config, "reports", "--json"))["reports"]
+    assert [row["text"] for row in rows] == ["sell 5 lots", "9 lots", "armed"]
+    assert rows[0]["time"] == "1970-01-01T00:00:00.001Z"
+    for name, text in (("binance:BTCUSDT-PERP", "sell 5 lots"), (eth, "9 lots")):
+        asked = ask(config, "reports", "--json", "--instrument", name)
+        (row,) = json.loads(asked)["reports"]
+        assert row["text"] == text
+    assert "nothing found" in ask(config, "reports", "--since", "1d")
+
+
 TIMES = {
     "trades": ("opened", "closed"),
     "orders": ("created", "updated"),
     "equity": ("time",),
+    "reports": ("time",),
 }
 
 
@@ -116,6 +136,7 @@ def write_one_trade(path):
     for name, side in (("a", Side.BUY), ("b", Side.SELL)):
         journal.record_order(order(name, side, 1000))
         journal.record_fills([fill(ord(name), name, side, 1000, 100, "0.1")])
+    journal.record_report(Report(1, "foreign order", LINEAR, "sell 5 lots"))
     journal.close()
 
 
@@ -187,19 +208,20 @@ def test_an_answer_is_of_what_was_asked_for(tmp_path, config, journal):
     )
     paid = replace(fill(8, "c", Side.BUY, 1, 100, "0.1", INVERSE), venue_time_ns=later)
     journal.record_fills([paid])
+    journal.record_report(Report(later, "foreign order", f"{INVERSE} 7", "sell"))
 
     def count(*args):
         return [
             len(json.loads(ask(config, name, "--json", *args))[name]) for name in TIMES
         ]
 
-    assert count() == [2, 3, 4]
-    assert count("--instrument", INVERSE) == [1, 1, 1]
-    assert count("--instrument", LINEAR) == [1, 2, 3]
+    assert count() == [2, 3, 4, 1]
+    assert count("--instrument", INVERSE) == [1, 1, 1, 1]
+    assert count("--instrument", LINEAR) == [1, 2, 3, 0]
     # To the moment: what happened at it is in.
-    assert count("--since", "1970-01-02") == [1, 1, 1]
-    assert count("--since", "1970-01-02T00:00:00.000001Z") == [1, 0, 0]
-    assert count("--since", "1h") == [1, 0, 0], "a trade that is open is of now"
+    assert count("--since", "1970-01-02") == [1, 1, 1, 1]
+    assert count("--since", "1970-01-02T00:00:00.000001Z") == [1, 0, 0, 0]
+    assert count("--since", "1h") == [1, 0, 0, 0], "a trade that is open is of now"
     with pytest.raises(SettingsError, match="journal has no bybit:BTCUSDT-PERP; its"):
         count("--instrument", "bybit:BTCUSDT-PERP")
     with pytest.raises(SettingsError, match="--since must be an age"):

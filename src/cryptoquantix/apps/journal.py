@@ -75,6 +75,12 @@ EQUITY: Final = {
     "funding": Kind.DECIMAL,
     "net": Kind.DECIMAL,
 }
+REPORTS: Final = {
+    "time": Kind.TIME,
+    "kind": Kind.TEXT,
+    "subject": Kind.TEXT,
+    "text": Kind.TEXT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,17 @@ def equity(question: Question) -> Answer:
         if one.time_ns >= from_ns
     ]
     return Answer("equity", EQUITY, rows)
+
+
+def reports(question: Question) -> Answer:
+    """Return what execution reported to a person since, oldest first."""
+    from_ns, reader = question.since_ns(), question.reader()
+    rows = [
+        {"time": row["time_ns"], **{name: row[name] for name in REPORTS if name in row}}
+        for row in reader.reports(question.instrument)
+        if row["time_ns"] >= from_ns
+    ]
+    return Answer("reports", REPORTS, rows)
 
 
 def upgrade(config: Path | None = None) -> str:

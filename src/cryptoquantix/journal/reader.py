@@ -24,6 +24,8 @@ from cryptoquantix.journal.records import (
 from cryptoquantix.journal.schema import SCHEMA_VERSION
 
 _INSTRUMENTS: Final = ("orders", "fills", "flows", "crosses", "baselines")
+# A report's subject: an instrument, what is behind it of an order, or a venue alone.
+_REPORTED: Final = "substr(subject, 1, instr(subject || ' ', ' ') - 1)"
 
 
 class JournalReader:
@@ -60,6 +62,7 @@ class JournalReader:
     def instruments(self) -> list[str]:
         """Return every instrument that the journal holds anything of, by name."""
         names = " UNION ".join(f"SELECT instrument FROM {one}" for one in _INSTRUMENTS)  # noqa: S608 - ours
+        names += f" UNION SELECT {_REPORTED} FROM reports WHERE {_REPORTED} LIKE '%:%'"  # noqa: S608 - ours
         return sorted(row["instrument"] for row in self.rows(names))
 
     def orders(self, instrument: str = "") -> list[dict[str, Any]]:
@@ -91,6 +94,14 @@ class JournalReader:
         for row in found:
             row["is_inverse"] = bool(row["is_inverse"])
         return [_struct(row, CrossRecord) for row in found]
+
+    def reports(self, instrument: str = "") -> list[dict[str, Any]]:
+        """Return what a person should know, of one instrument or all, oldest first."""
+        query = (
+            f"SELECT * FROM reports WHERE ? IN ('', {_REPORTED}) "  # noqa: S608 - ours
+            "ORDER BY sequence"
+        )
+        return self.rows(query, instrument)
 
     def changes(self, after: int, most: int) -> list[tuple[int, str, str]]:
         """Return the rows as written after a sequence number, at most ``most``."""
