@@ -163,6 +163,7 @@ async def played(tmp_path, nats, simulator, commands):
         )
         simulator.admin("/tape", {"paused": True})
         await until(lambda: recorded_all(tmp_path, last), 30)
+        await until(lambda: gaps_settled(tmp_path), 60)
         for venue, consumer in consumers.items():
             # What a run without a gap would have given: the venue's own bars.
             bars, symbol = consumer.bars, INSTRUMENTS[venue].symbol
@@ -221,6 +222,18 @@ def recorded_all(tmp_path, last):
         and catalog.scan(key).select("trade_id").tail(1).collect().item()
         == last[venue].ticks[-1][4]
         for venue, key in keys.items()
+    )
+
+
+def gaps_settled(tmp_path):
+    """Whether the recorder has asked for what is missing, and said what is not had."""
+    catalog = Catalog(tmp_path / "var" / "catalog")
+    return all(
+        check(catalog, key).is_clean
+        if venue in WHOLE
+        else recorded_gaps(catalog.root, key)
+        for venue, name in INSTRUMENTS.items()
+        for key in [DatasetKey(DatasetKind.TICKS, name)]
     )
 
 
