@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cryptoquantix.core.order import Side
 from cryptoquantix.journal.records import CrossRecord, FillRecord, FlowRecord
@@ -76,6 +77,30 @@ def test_a_flip_ends_one_trade_and_begins_another_at_the_same_price():
     assert (first.pnl, first.fees) == (Decimal("-0.1"), Decimal("0.1"))
     assert (second.side, second.closed_ns, second.entry_price) == ("short", None, 90)
     assert second.fees == Decimal("0.2")
+
+
+def test_a_trade_is_closed_by_lots_of_another_size():
+    """A venue may cut its lots anew while something is held: 5 × 0.1 are 50 × 0.01."""
+    orders = {"a": order("a", Side.BUY, 5), "b": order("b", Side.SELL, 30)}
+    fills = [
+        replace(fill(1, "a", Side.BUY, 5, 100), lot_size="0.1"),
+        replace(fill(3, "b", Side.SELL, 30, 110), lot_size="0.01"),
+    ]
+    over = [
+        replace(cross(4, "trend_breakout", -20, 120), lot_size="0.01"),
+        replace(cross(4, "other", 20, 120), lot_size="0.01"),
+    ]
+    books = fold(orders, fills, [flow(2, "-0.5")], over)
+    closed, opened = books.trades
+    assert (closed.size_max, closed.pnl, closed.funding) == (
+        Decimal("0.5"),
+        Decimal("0.3") * 10 + Decimal("0.2") * 20,
+        Decimal("-0.5"),
+    )
+    assert closed.closed_ns == 4_000
+    assert (opened.strategy, opened.size_max) == ("other", Decimal("0.2"))
+    # The account holds on to what the strategies handed over among themselves.
+    assert books.earned[-1].pnl == 3
 
 
 def test_an_inverse_trade_earns_coins():

@@ -12,13 +12,17 @@ exact, not rounded as the venue books; the account's own money is
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
+
+from msgspec.structs import replace
 
 from cryptoquantix.core.order import Side
-from cryptoquantix.core.quantity import from_steps
+from cryptoquantix.core.quantity import from_steps, to_steps
 from cryptoquantix.journal.records import (
     CrossRecord,
     FillRecord,
@@ -258,14 +262,16 @@ def fold(
     """
     Return the books of all fills, funding and crosses, in their order of time.
 
-    An account earns nothing by what its strategies take over from each other.
+    An account earns nothing by what its strategies take over from each other. Lots that
+    a venue cut anew meanwhile are counted in the size that they all are multiples of.
     """
     books, known = Books(), list(fills)
+    parts = [*parts_of(known, orders), *map(part_of, crosses)]
+    steps = _steps_of(part.fill for part in parts)
     events: list[tuple[int, FillRecord | Part | FlowRecord]] = [
-        (fill.venue_time_ns, fill) for fill in known
+        (fill.venue_time_ns, _in_steps(fill, steps)) for fill in known
     ]
-    events += [(part.fill.venue_time_ns, part) for part in parts_of(known, orders)]
-    events += [(cross.time_ns, part_of(cross)) for cross in crosses]
+    events += [(part.fill.venue_time_ns, _part_in_steps(part, steps)) for part in parts]
     events += [(flow.venue_time_ns, flow) for flow in flows]
     for _, event in sorted(events, key=lambda one: one[0]):
         if isinstance(event, FillRecord):
@@ -275,3 +281,36 @@ def fold(
         else:
             books.take_flow(event)
     return books
+
+
+def _steps_of(fills: Iterable[FillRecord]) -> dict[str, Decimal]:
+    """Return of each instrument whose lots changed what all their sizes consist of."""
+    sizes: dict[str, set[str]] = defaultdict(set)
+    for fill in fills:
+        sizes[fill.instrument].add(fill.lot_size)
+    return {
+        name: _largest_step([Fraction(size) for size in found])
+        for name, found in sizes.items()
+        if len(found) > 1
+    }
+
+
+def _largest_step(sizes: Sequence[Fraction]) -> Decimal:
+    unit = math.lcm(*(size.denominator for size in sizes))
+    return Decimal(math.gcd(*(int(size * unit) for size in sizes))) / unit
+
+
+def _in_steps(fill: FillRecord, steps: Mapping[str, Decimal]) -> FillRecord:
+    step = steps.get(fill.instrument)
+    if step is None:
+        return fill
+    lots = fill.size_lots * to_steps(Decimal(fill.lot_size), step)
+    return replace(fill, size_lots=lots, lot_size=format(step, "f"))
+
+
+def _part_in_steps(part: Part, steps: Mapping[str, Decimal]) -> Part:
+    step = steps.get(part.fill.instrument)
+    if step is None:
+        return part
+    lots = part.lots * to_steps(Decimal(part.fill.lot_size), step)
+    return Part(part.strategy, lots, part.fee, _in_steps(part.fill, steps))
