@@ -26,6 +26,7 @@ from cryptoquantix.apps.status_rows import (
     PositionRow,
     ReadingRow,
     RecorderRow,
+    ReportRow,
     StrategyRow,
     Trading,
 )
@@ -38,6 +39,7 @@ from cryptoquantix.bus.messages import (
     RecorderStatus,
     StrategyStatus,
     StreamStatus,
+    ToldReport,
 )
 from cryptoquantix.core.clock import NS_PER_MS, NS_PER_SECOND
 from cryptoquantix.supervisor.record import ServiceReport, SupervisorReport
@@ -238,6 +240,10 @@ def test_nothing_is_missed_of_what_nobody_asked_for() -> None:
             "closed 200 s ago",
         ),
         ({"execution": execution(permit="")}, "daemon has not answered"),
+        (
+            {"execution": execution(permit_age_ns=20 * 10**9)},
+            "daemon last answered it 20 s ago",
+        ),
         ({"execution": execution(unreachable=["deribit"])}, "does not answer"),
         (
             {"execution": execution(read_ns={"binance": ago(40_000)})},
@@ -313,6 +319,29 @@ def test_what_is_wrong_is_red_and_a_stranger_to_cqx_up_has_a_row() -> None:
     assert "feed-binance" in page
 
 
+def test_what_execution_reported_today_is_told_newest_first() -> None:
+    reports = [
+        ToldReport(number, ago(hours * 3_600_000), "foreign order", BTC, f"{hours} h")
+        for number, hours in enumerate((25, 23, 6, 5, 4, 3, 2))
+    ]
+    found = read(heard(execution=execution(reports=reports)))
+    assert [row.text for row in found.reports] == [
+        f"{hours} h" for hours in (23, 6, 5, 4, 3, 2)
+    ]
+    page = view(WELL, None, found, verdict=Verdict(), now_ns=NOW)
+    lines = [one for one in page.splitlines() if "foreign order" in one]
+    assert [one.rpartition("  ")[2] for one in lines] == [f"{n} h" for n in range(2, 7)]
+
+
+def test_why_execution_may_not_trade_is_told() -> None:
+    why = "another holder has the permit: x"
+    status = execution(permit="reduce_only", permit_reason=why)
+    found = read(heard(execution=status))
+    assert found.execution.permit.reason == why
+    page = view(None, services("execution"), found, verdict=Verdict(), now_ns=NOW)
+    assert f"permit reduce_only ({why})" in " ".join(page.split())
+
+
 def test_the_rows_are_plain_json() -> None:
     assert msgspec.json.encode(asdict(read(heard())))
 
@@ -321,7 +350,7 @@ def test_every_field_of_the_rows_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
     table = text[text.index("`--json` prints one object") :]
     rows = (FeedRow, StrategyRow, ExecutionRow, PermitRow, ReadingRow, PositionRow)
-    for kind in (*rows, RecorderRow, MirrorRow, Trading):
+    for kind in (*rows, ReportRow, RecorderRow, MirrorRow, Trading):
         for item in fields(kind):
             name = item.name
             assert f"`{name}`" in table or f"`{name}[]`" in table, (kind, name)

@@ -21,12 +21,13 @@ from cryptoquantix.apps.status_rows import (
     PositionRow,
     ReadingRow,
     RecorderRow,
+    ReportRow,
     StrategyRow,
     Trading,
 )
 from cryptoquantix.bus.messages import ExecutionStatus, FeedStatus, StrategyStatus
 from cryptoquantix.control.permit import PERMIT_LIFE_NS, PermitMode
-from cryptoquantix.core.clock import NS_PER_MS
+from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_MS
 
 SILENT: Final = "it says nothing on the bus"
 # Beyond these a row names a problem.
@@ -76,6 +77,7 @@ def trading(
         positions=_positions(heard.execution),
         recorder=_recorder(settings, moment),
         mirror=_mirror(settings, mirrored, journal_rows, now_ns),
+        reports=_reports(heard.execution, now_ns),
     )
 
 
@@ -222,7 +224,8 @@ def _permit(status: ExecutionStatus) -> PermitRow:
     expires_ms = None
     if status.permit == PermitMode.TRADE:
         expires_ms = max(0, PERMIT_LIFE_NS - status.permit_age_ns) // NS_PER_MS
-    return PermitRow(status.permit, _ms(status.permit_age_ns), expires_ms)
+    age_ms = _ms(status.permit_age_ns)
+    return PermitRow(status.permit, age_ms, expires_ms, status.permit_reason)
 
 
 def execution_problem(status: ExecutionStatus) -> str:
@@ -263,6 +266,14 @@ def _positions(status: ExecutionStatus | None) -> tuple[PositionRow, ...]:
             is_traded=one.is_traded,
         )
         for one in (status.positions if status else ())
+    )
+
+
+def _reports(status: ExecutionStatus | None, now_ns: int) -> tuple[ReportRow, ...]:
+    return tuple(
+        ReportRow(_age_ms(one.time_ns, now_ns), one.kind, one.subject, one.text)
+        for one in (status.reports if status else ())
+        if now_ns - one.time_ns < NS_PER_DAY
     )
 
 

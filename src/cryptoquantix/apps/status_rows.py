@@ -62,6 +62,7 @@ class PermitRow:
     mode: str | None
     age_ms: int | None
     expires_ms: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class PositionRow:
     currency: str
     orders: int
     is_traded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """What execution reported to a person within a day."""
+
+    age_ms: int
+    kind: str
+    subject: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,7 @@ class Trading:
     positions: tuple[PositionRow, ...]
     recorder: RecorderRow | None
     mirror: MirrorRow | None
+    reports: tuple[ReportRow, ...] = ()
 
     def problems(self) -> Iterator[str]:
         """Yield every row's problem, each with its name; the bus's alone if it is."""

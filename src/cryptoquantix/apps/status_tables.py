@@ -20,6 +20,7 @@ from cryptoquantix.apps.status_rows import (
     MirrorRow,
     PositionRow,
     RecorderRow,
+    ReportRow,
     StrategyRow,
     Trading,
 )
@@ -29,6 +30,7 @@ from cryptoquantix.supervisor.service import Condition
 
 RED: Final = "bold red"
 YELLOW: Final = "yellow"
+REPORTS_MAX: Final = 5
 
 
 def plain_table(title: str, *columns: str) -> Table:
@@ -145,7 +147,8 @@ def permit(row: ExecutionRow) -> str:
     if row.permit is None or row.permit.mode is None:
         return "none"
     if row.permit.expires_ms is None:
-        return row.permit.mode
+        reason = f" ({row.permit.reason})" if row.permit.reason else ""
+        return f"{row.permit.mode}{reason}"
     return f"{row.permit.mode} for {row.permit.expires_ms} ms"
 
 
@@ -197,6 +200,15 @@ def positions(rows: tuple[PositionRow, ...]) -> Table:
             f"{grouped(row.pnl_unrealized)} {row.currency}" if is_open else "",
             str(row.orders or ""),
         )
+    return table
+
+
+def reports(rows: tuple[ReportRow, ...]) -> Table:
+    """Return a row a report, the newest first."""
+    title = "Reports: `cqx journal reports` has all"
+    table = plain_table(title, "when", "what", "of", "says")
+    for row in rows[: -REPORTS_MAX - 1 : -1]:
+        table.add_row(age(row.age_ms), row.kind, row.subject, Text(row.text))
     return table
 
 

@@ -21,6 +21,7 @@ from cryptoquantix.apps.status_tables import (
     grouped,
     plain_table,
     positions,
+    reports,
     services,
     strategies,
 )
@@ -95,6 +96,8 @@ def _of_the_book(status: RiskStatus | None, trading: Trading | None) -> Iterator
         yield positions(trading.positions)
     elif status is not None and status.held_positions:
         yield _held(status)
+    if trading is not None and trading.reports:
+        yield reports(trading.reports)
 
 
 def _of_the_daemon(
