@@ -29,7 +29,8 @@ STRATEGY = """
 name = "trend_breakout"
 instrument = "{instrument}"
 bar_seconds = 60
-warmup_days = 1
+warmup_days = 3
+params = {{ gate_days = 2 }}
 """
 
 

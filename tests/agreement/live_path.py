@@ -157,6 +157,7 @@ url = "{nats.url}"
 name = "trend_breakout"
 instrument = "{traded}"
 warmup_days = {warmup_days}
+warmup_required = false  # from the first bar on
 params = {params}
 """
         )

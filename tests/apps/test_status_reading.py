@@ -239,6 +239,16 @@ def test_nothing_is_missed_of_what_nobody_asked_for() -> None:
             },
             "closed 200 s ago",
         ),
+        (
+            {
+                "strategies": {
+                    ("trend_breakout", BTC): strategy(
+                        BTC, state="warming", bars=4326, warmup_bars=7 * 1440
+                    )
+                }
+            },
+            "3.0 of 7 days of history",
+        ),
         ({"execution": execution(permit="")}, "daemon has not answered"),
         (
             {"execution": execution(permit_age_ns=20 * 10**9)},

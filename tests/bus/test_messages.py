@@ -28,7 +28,7 @@ BATCH = TickBatch(
     5,
     [(1, 2, 3, True, 4), (5, 6, 7, False, 8)],
 )
-TARGET = Target("trend", "binance:BTCUSDT-PERP", 60, -0.5, 0.1, 7, 61, 1)
+TARGET = Target("trend", "binance:BTCUSDT-PERP", 60, -0.5, 0.1, 7, 61, 1, 62)
 STREAM = StreamStatus("BTCUSDT-PERP", 8, 5, 1, -1, 2, 0, 0, 0)
 MESSAGES = [
     BATCH,
@@ -92,8 +92,8 @@ def test_a_target_keeps_every_bit(target, price):
 
 def test_a_target_of_a_build_without_newer_fields_is_read():
     fields = list(msgspec.msgpack.decode(encode(TARGET)))
-    found = MessageDecoder(Target).decode(msgspec.msgpack.encode(fields[:-1]))
-    assert found == msgspec.structs.replace(TARGET, warmup_from_ns=0)
+    found = MessageDecoder(Target).decode(msgspec.msgpack.encode(fields[:-2]))
+    assert found == msgspec.structs.replace(TARGET, warmup_from_ns=0, market_ns=0)
 
 
 def test_a_quote_message_says_its_prices_exactly():

@@ -94,11 +94,25 @@ class Rig:
     async def on_status(self, message):
         self.statuses.append(self._statuses.decode(message.data))
 
-    async def start(self, warmup_bars=4 * DAY_MINUTES, snapshots=None, carry=None):
+    async def start(
+        self,
+        warmup_bars=4 * DAY_MINUTES,
+        snapshots=None,
+        carry=None,
+        *,
+        is_warmup_required=False,
+    ):
+        """By default more history is asked for than there is: all there is counts."""
         clock = SystemClock()
         strategy = ("trend_breakout", PARAMS) if carry is None else carry
         plan = StrategyPlan(
-            "trend", BTC, 60, warmup_bars, lambda: Stepper(*strategy), carry is not None
+            "trend",
+            BTC,
+            60,
+            warmup_bars,
+            lambda: Stepper(*strategy),
+            carry is not None,
+            is_warmup_required,
         )
         funding = None if carry is None else FundingHistory(self.rest, None, BTC)
         publisher = TargetPublisher(await targets_bucket(self.client))
@@ -145,6 +159,12 @@ class Rig:
     async def until_closed(self, close_ns, seconds=20):
         async with asyncio.timeout(seconds):
             while not self.targets or self.targets[-1].bar_close_ns < close_ns:
+                assert not self.task.done(), self.task.exception()
+                await asyncio.sleep(0.01)
+
+    async def until_state(self, state, seconds=20):
+        async with asyncio.timeout(seconds):
+            while not self.statuses or self.statuses[-1].state != state:
                 assert not self.task.done(), self.task.exception()
                 await asyncio.sleep(0.01)
 
@@ -256,6 +276,56 @@ async def test_a_restart_that_asks_for_more_history_gets_it(tmp_path):
         assert last.bar_close_ns - last.warmup_from_ns >= 2 * DAY_MINUTES * MINUTE_NS
 
 
+async def test_too_little_history_says_nothing_until_there_is_enough(tmp_path):
+    """Half-empty windows would make a target of zero, and that one a sale."""
+    past = TICKS[CUT - 1].venue_time_ns - TICKS[0].venue_time_ns
+    wanted = past // MINUTE_NS + 300
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start(warmup_bars=wanted, is_warmup_required=True)
+        await one.trade(TICKS[CUT : CUT + 200])
+        await one.until_state("warming")
+        assert not one.targets
+        assert 0 < one.statuses[-1].bars < one.statuses[-1].warmup_bars == wanted
+        await one.trade(TICKS[CUT + 200 :])
+        await one.until_closed(one.last_close())
+        check(one.targets, plain_run(one.venue))
+        first_ns = one.targets[0].warmup_from_ns
+        assert one.targets[0].bar_close_ns == first_ns + wanted * MINUTE_NS
+        await one.until_state("live")
+
+
+async def test_a_hole_in_history_leaves_the_last_target_standing(
+    tmp_path, snapshots, caplog
+):
+    """Of a lost snapshot and a venue with a hole, a flat state must close nothing."""
+    async with rig(tmp_path, TICKS[:CUT]) as one:
+        await one.start(warmup_bars=2 * DAY_MINUTES + 500, is_warmup_required=True)
+        await one.trade(TICKS[CUT : CUT + 100])
+        await one.until_closed(one.last_close())
+        await one.stop()
+        before = list(one.targets)
+        assert before, "it had enough"
+        hole_ns = TICKS[CUT].venue_time_ns - DAY_MINUTES * MINUTE_NS
+        one.venue.ticks["BTCUSDT"] = [
+            tick
+            for tick in one.venue.ticks["BTCUSDT"]
+            if not 0 < hole_ns - tick.venue_time_ns < 1.2 * DAY_MINUTES * MINUTE_NS
+        ]
+        for keep in (None, snapshots(), snapshots()):
+            one.statuses.clear()
+            await one.start(
+                warmup_bars=2 * DAY_MINUTES + 500,
+                snapshots=keep,
+                is_warmup_required=True,
+            )
+            cut = one.venue.ticks["BTCUSDT"][-1].trade_id
+            await one.trade([t for t in TICKS if cut < t.trade_id <= cut + 40])
+            await one.until_state("warming")
+            await one.stop()
+        assert one.targets == before
+        assert caplog.text.count("too little history") == 3
+
+
 @pytest.fixture
 def snapshots(tmp_path, monkeypatch):
     """Snapshots that are written at once; anew for every start."""
@@ -357,7 +427,8 @@ async def test_what_stands_is_said_again_where_nothing_was_missed(tmp_path, snap
         again = one.targets[-1]
         assert again.sequence == last.sequence + 1
         assert again.published_ns > last.published_ns
-        same = {"sequence": last.sequence, "published_ns": last.published_ns}
+        told = ("sequence", "published_ns", "market_ns")
+        same = {name: getattr(last, name) for name in told}
         assert structs.replace(again, **same) == last
 
 

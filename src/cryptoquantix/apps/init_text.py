@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from cryptoquantix.apps.addresses import ADDRESSES
+from cryptoquantix.apps.addresses import ADDRESSES, is_loopback
 
 # What the daemon's key must and must not be allowed, in the venue's own words.
 _RIGHTS: Final = {
@@ -83,12 +83,12 @@ _STRATEGY: Final = """\
 name = "trend_breakout"
 instrument = "{instrument}"
 bar_seconds = 60
-# History to ask for before targets count.
-warmup_days = 7
+# Targets count once there are so many days of history: {history}.
+warmup_days = {warmup_days}
 
 [strategies.params]
 # The strategy's own; what is not named keeps its default.
-gate_days = 5
+gate_days = {gate_days}
 leverage_max = 2.0
 
 """
@@ -182,7 +182,7 @@ def settings_text(
         _PAPER if is_paper else "",
         *(_venue(name, venue) for name, venue in venues.items()),
         *(_commented(_venue(name, venue)) for name, venue in others.items()),
-        *(_STRATEGY.format(instrument=_INSTRUMENTS[name]) for name in venues),
+        *(_strategy(name, venue, is_paper=is_paper) for name, venue in venues.items()),
         feeds,
         _TAIL,
     ]
@@ -194,6 +194,16 @@ def _commented(table: str) -> str:
         line if line[:1] in {"", "#"} else f"# {line}" for line in table.split("\n")
     ]
     return "\n".join(lines)
+
+
+def _strategy(name: str, venue: dict[str, Any], *, is_paper: bool) -> str:
+    is_generated = is_loopback(venue["rest"]) and not is_paper
+    return _STRATEGY.format(
+        instrument=_INSTRUMENTS[name],
+        history="a simulator makes up three" if is_generated else "the venue's",
+        warmup_days=3 if is_generated else 7,
+        gate_days=2 if is_generated else 5,
+    )
 
 
 def _venue(name: str, venue: dict[str, Any]) -> str:

@@ -284,6 +284,7 @@ def _settings(case: Case, directory: Path, simulator: Mapping[str, Any]) -> Path
                 "instrument": str(case.traded),
                 "bar_seconds": case.bar_seconds,
                 "warmup_days": case.warmup_days,
+                "warmup_required": False,  # research has no more history either
                 "params": case.params,
             }
         ],

@@ -121,13 +121,15 @@ class StrategySettings(_Section):
     One strategy on one instrument; ``params`` are the strategy's own.
 
     ``weight`` is its part of the equity allotted at its venue, ``style`` how its
-    orders are worked.
+    orders are worked. With less history than it asks for, or than its strategy needs,
+    it decides nothing unless ``warmup_required`` is false.
     """
 
     name: str
     instrument: str
     bar_seconds: Annotated[int, Field(gt=0, le=86_400)] = 60
     warmup_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    warmup_required: bool = True
     params: dict[str, float | int | bool] = {}
     weight: Fraction = Decimal(1)
     style: Literal["market", "ioc", "post_only", "sliced"] = "market"

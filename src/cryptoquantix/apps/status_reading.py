@@ -25,7 +25,12 @@ from cryptoquantix.apps.status_rows import (
     StrategyRow,
     Trading,
 )
-from cryptoquantix.bus.messages import ExecutionStatus, FeedStatus, StrategyStatus
+from cryptoquantix.bus.messages import (
+    WARMING,
+    ExecutionStatus,
+    FeedStatus,
+    StrategyStatus,
+)
 from cryptoquantix.control.permit import PERMIT_LIFE_NS, PermitMode
 from cryptoquantix.core.clock import NS_PER_DAY, NS_PER_MS
 
@@ -40,6 +45,7 @@ SYNC_AGE_MS_MAX: Final = 15_000
 BARS_MAX: Final = 3
 MIRROR_AGE_MS_MAX: Final = 10_000
 MIRROR_ROWS_MAX: Final = 5_000
+SECONDS_PER_DAY: Final = 86_400
 
 
 def trading(
@@ -170,7 +176,7 @@ def _strategy(
         bar_age_ms=_age_ms(status.bar_close_ns, now_ns)
         if status.bar_close_ns
         else None,
-        target=status.target,
+        target=None if status.state == WARMING else status.target,
         sequence=status.sequence,
         is_followed=None
         if followed is None
@@ -183,6 +189,12 @@ def _strategy(
 def _strategy_problem(status: StrategyStatus, row: StrategyRow) -> str:
     if status.is_stale:
         return "its market data are stale: the target stands"
+    if status.state == WARMING:
+        days = (row.bar_seconds or 60) / SECONDS_PER_DAY
+        return (
+            f"it is warming up, and its last target stands: {status.bars * days:.1f} "
+            f"of {status.warmup_bars * days:.3g} days of history"
+        )
     if status.targets_unpublished:
         return f"{status.targets_unpublished} targets wait for the bus"
     # A bar closes with the first trade after its end: one that is a bar old is young.

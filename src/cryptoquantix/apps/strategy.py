@@ -98,6 +98,7 @@ def _plan(settings: Settings, one: StrategySettings) -> StrategyPlan:
         max(needed, asked),
         make_stepper,
         needs_funding,
+        one.warmup_required,
     )
 
 

@@ -117,6 +117,8 @@ class Target(msgspec.Struct, array_like=True, tag="target/1", frozen=True):
     ``price`` the bar's close. ``sequence`` rises by one per target of this strategy
     and instrument, across restarts. ``warmup_from_ns`` is the open of the first bar
     the strategy's state was built from: a restart warms up from the same bar.
+    ``market_ns`` is the venue's time of the newest trade or quote heard when this was
+    published, 0 where that is not told: a tape's time is not ours.
     """
 
     strategy: str
@@ -127,6 +129,7 @@ class Target(msgspec.Struct, array_like=True, tag="target/1", frozen=True):
     sequence: int
     published_ns: int
     warmup_from_ns: int = 0
+    market_ns: int = 0
 
 
 class StreamStatus(msgspec.Struct, array_like=True):
@@ -207,14 +210,20 @@ class RecorderStatus(msgspec.Struct, array_like=True, tag="recorder/1"):
     filled: int = 0
 
 
+# A strategy's state while it has too little history to say anything.
+WARMING: Final = "warming"
+
+
 class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
     """
     What the strategy service says of one strategy on one instrument.
 
-    ``state`` is ``waiting`` (no tick yet), ``bridging`` (bars are being fetched) or
-    ``live``. ``is_stale`` is True where no feed status or no connected feed was heard
-    of lately: the target stands, it is neither lowered nor raised. ``bars_held`` wait
-    until the venue tells what funding was charged in them.
+    ``state`` is ``waiting`` (no tick yet), ``bridging`` (bars are being fetched),
+    ``warming`` (fewer ``bars`` than ``warmup_bars`` without a hole: no target is
+    published, ``target`` does not count) or ``live``. ``is_stale`` is True where no
+    feed status or no connected feed was heard of lately: the target stands, it is
+    neither lowered nor raised. ``bars_held`` wait until the venue tells what funding
+    was charged in them.
     """
 
     strategy: str
@@ -234,6 +243,7 @@ class StrategyStatus(msgspec.Struct, array_like=True, tag="strategy/1"):
     messages_refused: int
     targets_unpublished: int
     bars_held: int = 0
+    warmup_bars: int = 0
 
 
 class FollowedTarget(msgspec.Struct, array_like=True):

@@ -59,7 +59,8 @@ class StrategyPlan:
     One strategy on one instrument; ``make_stepper`` gives it a fresh state.
 
     Of a strategy that ``reads_funding``, a bar in which funding may be charged waits
-    until the venue has told what was.
+    until the venue has told what was. Before ``warmup_bars`` bars without a hole it
+    has nothing to say, unless it is told to do with less (``is_warmup_required``).
     """
 
     name: str
@@ -68,6 +69,7 @@ class StrategyPlan:
     warmup_bars: int
     make_stepper: Callable[[], Stepper]
     reads_funding: bool = False
+    is_warmup_required: bool = True
 
     @property
     def interval_ns(self) -> int:
@@ -143,7 +145,13 @@ class StrategyRunner:
         self.held: deque[Bar] = deque()  # until the funding charged in them is told
         self._wake = asyncio.Event()
         self._heard_ns = clock.monotonic_ns()
-        self._quote_ns = 0
+        self._quote_ns = self._tick_ns = 0
+        self._is_told_cold = False
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether its state is of enough bars for its targets to count."""
+        return not self.plan.is_warmup_required or self.bars >= self.plan.warmup_bars
 
     def on_quote(self, quote: QuoteMessage) -> None:
         """Take the venue's time: quotes go on where trades do not."""
@@ -157,6 +165,8 @@ class StrategyRunner:
             self.refused += 1
             return
         self._heard_ns = self._clock.monotonic_ns()
+        if batch.ticks:
+            self._tick_ns = batch.ticks[-1][0]
         add, follows = self.seam.add, batch.follows
         for tick in batch.ticks:
             for bar in add(Tick(*tick), *steps, follows):
@@ -321,7 +331,10 @@ class StrategyRunner:
 
     def _tell(self) -> None:
         """Publish what was decided at the newest bar, and have the state kept."""
-        if math.isfinite(self.target):
+        if not self.is_warm:
+            self._tell_cold()
+        elif math.isfinite(self.target):
+            self._is_told_cold = False
             self.sequence += 1
             self._publisher.put(self.plan.key, self._told())
         else:
@@ -331,6 +344,19 @@ class StrategyRunner:
             )
         if self._snapshots is not None and self._identity is not None:
             self._snapshots.writer.mark(self._identity, self._snapshot)
+
+    def _tell_cold(self) -> None:
+        """Say once that nothing is published: the last target stands."""
+        if not self._is_told_cold:
+            self._is_told_cold = True
+            _log.warning(
+                "too little history: no target is published before there is enough",
+                extra={
+                    "target_key": self.plan.key,
+                    "bars": self.bars,
+                    "warmup_bars": self.plan.warmup_bars,
+                },
+            )
 
     def _told(self) -> Target:
         return Target(
@@ -342,6 +368,7 @@ class StrategyRunner:
             sequence=self.sequence,
             published_ns=self._clock.time_ns(),
             warmup_from_ns=self._first_open_ns,
+            market_ns=max(self._tick_ns, self._quote_ns),
         )
 
     # -- snapshots --------------------------------------------------------------

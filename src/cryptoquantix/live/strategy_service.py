@@ -23,6 +23,7 @@ from cryptoquantix.bus.connection import (
     SUBSCRIPTION_MESSAGES_MAX,
 )
 from cryptoquantix.bus.messages import (
+    WARMING,
     FeedStatus,
     MessageDecoder,
     QuoteMessage,
@@ -33,6 +34,7 @@ from cryptoquantix.bus.messages import (
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
 from cryptoquantix.core.instrument import InstrumentId, Venue
+from cryptoquantix.live.bar_seam import SeamState
 from cryptoquantix.live.snapshot import SnapshotWriter
 from cryptoquantix.live.strategy_runner import StrategyRunner
 from cryptoquantix.live.target_publisher import TargetPublisher
@@ -149,7 +151,7 @@ class StrategyService:
             instrument=str(runner.plan.instrument),
             build=build_stamp(),
             time_ns=self._clock.time_ns(),
-            state=seam.state.value,
+            state=_state(runner),
             is_stale=self.is_stale(runner.plan.instrument.venue),
             bars=runner.bars,
             bar_close_ns=runner.bar_close_ns,
@@ -162,4 +164,11 @@ class StrategyService:
             messages_refused=self._batches.refused + runner.refused,
             targets_unpublished=self._publisher.waiting,
             bars_held=len(runner.held),
+            warmup_bars=runner.plan.warmup_bars,
         )
+
+
+def _state(runner: StrategyRunner) -> str:
+    """Return the seam's state, or that its live bars do not make a target yet."""
+    is_live = runner.seam.state is SeamState.LIVE
+    return WARMING if is_live and not runner.is_warm else runner.seam.state.value
