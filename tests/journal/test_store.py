@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from cryptoquantix.journal.records import (
 from cryptoquantix.journal.store import Journal
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
+LOT = Decimal("0.001")
 
 
 def record(name="cqx-1", attempt=0, **changes):
@@ -53,7 +55,7 @@ def record(name="cqx-1", attempt=0, **changes):
     return OrderRecord(**values | changes)
 
 
-def fill(trade_id="1", lots=3, side=Side.BUY):
+def fill(trade_id="1", lots=3, side=Side.BUY, lot_size="0.001"):
     return FillRecord(
         instrument=str(BTC),
         trade_id=trade_id,
@@ -61,7 +63,7 @@ def fill(trade_id="1", lots=3, side=Side.BUY):
         client_order_id="cqx-1",
         side=side,
         size_lots=lots,
-        lot_size="0.001",
+        lot_size=lot_size,
         price="60000.10",
         fee="0.012",
         fee_currency="USDT",
@@ -202,7 +204,7 @@ def test_a_fill_is_kept_once_however_often_it_comes(journal):
     assert journal.record_fills([fill("2"), fill("3", side=Side.SELL)]) == [
         fill("3", side=Side.SELL)
     ]
-    assert journal.size_filled_lots(BTC) == 3
+    assert journal.size_filled_lots(BTC, LOT) == 3
     assert journal.last_trade_id(BTC) == "3"
     assert [f.trade_id for f in journal.iter_fills(BTC)] == ["1", "2", "3"]
 
@@ -218,7 +220,7 @@ def test_fills_told_twice_and_out_of_order_count_once(tmp_path_factory, ids, cut
     try:
         for part in (ids[:cut], ids[cut:], ids):
             journal.record_fills([fill(str(i), lots=i) for i in part])
-        assert journal.size_filled_lots(BTC) == sum(set(ids))
+        assert journal.size_filled_lots(BTC, LOT) == sum(set(ids))
     finally:
         journal.close()
 

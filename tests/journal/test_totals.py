@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from cryptoquantix.core.order import OrderState, Side
 from cryptoquantix.journal.records import CrossRecord, OrderNote
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.orders.attribution import attributed, decode_shares, encode_shares
-from journal.test_store import BTC, fill, record
+from journal.test_store import BTC, LOT, fill, record
 
 ETH = InstrumentId.parse("binance:ETHUSDT-PERP")
 NAMES = ("", "trend", 'a "quoted", one', "carry")
@@ -116,15 +117,45 @@ def test_what_was_crossed_is_held_too(journal):
 
 
 def test_fills_are_added_up_once_each_and_found_again_after_a_restart(journal):
-    assert journal.size_filled_lots(BTC) == 0
+    assert journal.size_filled_lots(BTC, LOT) == 0
     assert journal.last_trade_id(BTC) == ""
     journal.record_fills([fill("9", 5), fill("8", 2, Side.SELL)])
     journal.record_fills([fill("9", 5)])
-    assert (journal.size_filled_lots(BTC), journal.last_trade_id(BTC)) == (3, "8")
-    assert journal.size_filled_lots(ETH) == 0
+    assert (journal.size_filled_lots(BTC, LOT), journal.last_trade_id(BTC)) == (3, "8")
+    assert journal.size_filled_lots(ETH, LOT) == 0
     journal.close()
     again = Journal(journal.path)
-    assert (again.size_filled_lots(BTC), again.last_trade_id(BTC)) == (3, "8")
+    assert (again.size_filled_lots(BTC, LOT), again.last_trade_id(BTC)) == (3, "8")
     again.record_fills([fill("10", 1)])
-    assert (again.size_filled_lots(BTC), again.last_trade_id(BTC)) == (4, "10")
+    assert (again.size_filled_lots(BTC, LOT), again.last_trade_id(BTC)) == (4, "10")
     again.close()
+
+
+def test_fills_in_lots_of_several_sizes_are_added_up_by_their_sizes(journal):
+    """5 × 0.1 and 10 × 0.01 are 0.6, whatever a lot is now."""
+    journal.record_fills([fill("1", 5, lot_size="0.1")])
+    assert journal.size_filled_lots(BTC, Decimal("0.1")) == 5
+    journal.record_fills([fill("2", 10, lot_size="0.01")])
+    journal.close()
+    again = Journal(journal.path)
+    assert again.size_filled_lots(BTC, Decimal("0.01")) == 60
+    again.record_fills([fill("3", 1, Side.SELL, "0.1")])
+    assert again.size_filled_lots(BTC, Decimal("0.001")) == 500
+    assert again.last_trade_id(BTC) == "3"
+    again.close()
+
+
+def test_what_strategies_hold_names_the_size_of_its_lots(journal):
+    for number, lot_size in enumerate(("0.1", "0.01")):
+        one = record(f"cqx-{number}", number, size_lots=10, lot_size=lot_size)
+        journal.record_order(one)
+        note = OrderNote(f"cqx-{number}", 1, "seen", OrderState.FILLED, "", 10, "7")
+        journal.record_note(note)
+    cross = CrossRecord(str(BTC), "bear", -3, "0.01", "1", "USDT", False, 1)
+    journal.record_crosses([cross])
+    found = {(o.strategy, o.lot_size): o.lots for o in journal.owned_lots([BTC])}
+    assert found == {
+        ("trend_breakout", "0.1"): 10,
+        ("trend_breakout", "0.01"): 10,
+        ("bear", "0.01"): -3,
+    }

@@ -76,6 +76,7 @@ class FakeVenue:
 
     def __init__(self, *ids: InstrumentId, most: int = 0, lag: int = 0):
         self.listed = {id_: instrument(id_, most) for id_ in (ids or (BTC,))}
+        self.listed_now = {}
         self.prices = dict.fromkeys(self.listed, Decimal(1000))
         self.equity = Decimal(10_000)
         self.held = {}
@@ -103,6 +104,10 @@ class FakeVenue:
 
     def instruments(self):
         return self.listed
+
+    async def read_instruments(self):
+        self._check()
+        return self.listed_now or self.listed
 
     def _check(self):
         if self.is_down:

@@ -163,6 +163,7 @@ async def test_an_order_that_ended_while_others_were_read_stays_ended(tmp_path):
         clock=clock,
         now=lambda: world.now,
         carry_out=lambda *_: None,
+        doubt=lambda: None,
     )
     books = Bookkeeping(
         port=venue,

@@ -189,7 +189,9 @@ async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):
     await until(lambda: bench.venue.held.get(BTC) == 5_000)
     desk.on_target(wanted(-0.3, 2), BTC)
     await until(lambda: bench.venue.held.get(BTC) == -3_000)
-    await until(lambda: bench.journal.size_filled_lots(BTC) == -3_000, 6)
+    await until(
+        lambda: bench.journal.size_filled_lots(BTC, Decimal("0.001")) == -3_000, 6
+    )
     fills = list(bench.journal.iter_fills())
     assert len(fills) == len(bench.venue.trades) == 3
     assert all(fill.client_order_id for fill in fills)

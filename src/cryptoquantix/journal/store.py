@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy import exc
 
 from cryptoquantix.core.errors import JournalError, StateCorrupt
 from cryptoquantix.core.instrument import InstrumentId
+from cryptoquantix.core.quantity import to_lots_down
 from cryptoquantix.journal.filled import Filled
 from cryptoquantix.journal.group import OrderGroup
 from cryptoquantix.journal.opening import (
@@ -224,9 +226,9 @@ class Journal:
         for row in self._rows(query):
             yield _struct(row, FillRecord)
 
-    def size_filled_lots(self, instrument: InstrumentId) -> int:
-        """Return the signed sum of an instrument's fills, in lots."""
-        return self._fill_totals.of(str(instrument)).lots
+    def size_filled_lots(self, instrument: InstrumentId, lot_size: Decimal) -> int:
+        """Return the signed sum of an instrument's fills, in lots of that size."""
+        return to_lots_down(self._fill_totals.of(str(instrument)).size, lot_size)
 
     def last_flow_ns(self, venue: str) -> int:
         """Return the venue's time of the newest funding journalled, or 0."""

@@ -9,7 +9,8 @@ new: no answer here holds a row for every order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from decimal import Decimal, localcontext
+from typing import Any, Final, NamedTuple
 
 from cryptoquantix.core.order import OrderState
 from cryptoquantix.journal.records import FillRecord
@@ -23,33 +24,38 @@ _IS_SHARED: Final = (
     "(instr(shares, ',') > 0 AND (SELECT count(*) FROM json_each(shares)) > 1)"
 )
 _OWNED: Final = (
-    "SELECT instrument, owner, sum(lots) FROM ("  # noqa: S608 - ours
-    "SELECT instrument, "
+    "SELECT instrument, owner, lot_size, sum(lots) FROM ("  # noqa: S608 - ours
+    "SELECT instrument, lot_size, "
     "iif(shares = '', strategy, (SELECT key FROM json_each(shares))) AS owner, "
     "iif(side = 'buy', filled_lots, -filled_lots) AS lots "
     f"FROM orders WHERE {_ENDED} AND NOT {_IS_SHARED} "
-    "UNION ALL SELECT instrument, strategy, lots FROM crosses"
-    ") WHERE instrument IN ({places}) GROUP BY instrument, owner"
+    "UNION ALL SELECT instrument, lot_size, strategy, lots FROM crosses"
+    ") WHERE instrument IN ({places}) GROUP BY instrument, owner, lot_size"
 )
 _SHARED: Final = (
-    "SELECT instrument, shares, "  # noqa: S608 - ours
+    "SELECT instrument, shares, lot_size, "  # noqa: S608 - ours
     "iif(side = 'buy', size_lots, -size_lots), filled_lots "
     f"FROM orders WHERE {_ENDED} AND {_IS_SHARED} AND instrument IN ({{places}})"
 )
 _FILLED: Final = (
-    "SELECT coalesce(sum(iif(side = 'buy', size_lots, -size_lots)), 0), "
-    "coalesce(max(sequence), 0) FROM fills WHERE instrument = ?"
+    "SELECT lot_size, sum(iif(side = 'buy', size_lots, -size_lots)), max(sequence) "
+    "FROM fills WHERE instrument = ? GROUP BY lot_size"
 )
 _TRADE_ID: Final = "SELECT trade_id FROM fills WHERE sequence = ?"
 
-type Rows = Callable[[str, tuple[object, ...]], list[tuple[object, ...]]]
+type Rows = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
 
 
 class OwnedLots(NamedTuple):
-    """What one strategy holds of an instrument by orders that were its alone."""
+    """
+    What one strategy holds of an instrument by orders that were its alone.
+
+    One for each size that a lot had: a venue may change it.
+    """
 
     instrument: str
     strategy: str
+    lot_size: str
     lots: int
 
 
@@ -58,6 +64,7 @@ class SharedFill(NamedTuple):
 
     instrument: str
     shares: str
+    lot_size: str
     order_lots: int
     filled_lots: int
 
@@ -73,10 +80,15 @@ def shared_query(instruments: int) -> str:
 
 
 class FillTotal(NamedTuple):
-    """An instrument's fills added up, signed lots, and the newest one's trade id."""
+    """An instrument's fills added up, signed, and the newest one's trade id."""
 
-    lots: int = 0
+    size: Decimal = Decimal(0)
     trade_id: str = ""
+
+    def grown(self, lots: int, lot_size: str) -> Decimal:
+        """Return the size with ``lots`` more, exactly: lots may be of any size."""
+        with localcontext(prec=60):
+            return self.size + lots * Decimal(lot_size)
 
 
 class FillTotals:
@@ -97,10 +109,14 @@ class FillTotals:
         """Return the total of one instrument."""
         found = self._totals.get(instrument)
         if found is None:
-            ((lots, sequence),) = self._rows(_FILLED, (instrument,))
-            newest = self._rows(_TRADE_ID, (sequence,))
-            trade_id = str(newest[0][0]) if newest else ""
-            found = self._totals[instrument] = FillTotal(int(str(lots)), trade_id)
+            found, newest = FillTotal(), 0
+            for lot_size, lots, sequence in self._rows(_FILLED, (instrument,)):
+                found = FillTotal(found.grown(lots, lot_size))
+                newest = max(newest, sequence)
+            if newest:
+                ((trade_id,),) = self._rows(_TRADE_ID, (newest,))
+                found = FillTotal(found.size, trade_id)
+            self._totals[instrument] = found
         return found
 
     def add(self, records: Iterable[FillRecord]) -> None:
@@ -108,5 +124,6 @@ class FillTotals:
         for record in records:
             before = self._totals.get(record.instrument)
             if before is not None:
-                lots = before.lots + record.side.sign * record.size_lots
-                self._totals[record.instrument] = FillTotal(lots, record.trade_id)
+                lots = record.side.sign * record.size_lots
+                size = before.grown(lots, record.lot_size)
+                self._totals[record.instrument] = FillTotal(size, record.trade_id)

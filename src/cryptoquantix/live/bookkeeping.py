@@ -246,7 +246,8 @@ class Bookkeeping:
     def _expected_lots(self, instrument: InstrumentId) -> int:
         baseline = self._journal.baseline(instrument)
         before = baseline.size_lots if baseline is not None else 0
-        return before + self._journal.size_filled_lots(instrument)
+        lot_size = self._instruments[instrument].lot_size
+        return before + self._journal.size_filled_lots(instrument, lot_size)
 
 
 def _without_answer(engine: Engine) -> set[str]:

@@ -16,7 +16,12 @@ from dataclasses import replace
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
-from cryptoquantix.core.errors import JournalError, SettingsError, VenueError
+from cryptoquantix.core.errors import (
+    JournalError,
+    SettingsError,
+    VenueError,
+    VenueUnavailable,
+)
 from cryptoquantix.core.exposure import DeadManSwitch
 from cryptoquantix.core.instrument import InstrumentId
 from cryptoquantix.core.order import OrderState
@@ -40,6 +45,7 @@ from cryptoquantix.live.events import (
 from cryptoquantix.live.portfolio import Portfolio
 from cryptoquantix.live.readings import Readings
 from cryptoquantix.live.sender import Sender, describe
+from cryptoquantix.live.steps_watch import StepsWatch, has_other_steps
 from cryptoquantix.venues.port import VenuePort
 
 _LOG = logging.getLogger(__name__)
@@ -78,6 +84,8 @@ class Desk:
         self._clock = clock
         self._portfolio = portfolio
         self._sender = Sender(journal, venue, permits, clock)
+        traded = (one.instrument for one in settings.subscriptions)
+        self._steps = StepsWatch(venue, traded)
         self._errands = Errands(
             port=venue,
             sender=self._sender,
@@ -94,6 +102,7 @@ class Desk:
             clock=clock,
             now=self._now,
             carry_out=self._errands.carry_out,
+            doubt=self._steps.doubt,
         )
         self._engine: Engine | None = None
         self._is_open = False
@@ -174,6 +183,7 @@ class Desk:
             self._take_target(engine, wanted, instrument)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._errands.watch())
+            group.create_task(self._steps.run())
             group.create_task(self._plan_for_ever(engine))
             group.create_task(self._readings.look_up_for_ever(engine))
             group.create_task(self._readings.read_for_ever(engine, books))
@@ -271,6 +281,7 @@ class Desk:
             if subscription.instrument not in instruments:
                 msg = f"{subscription.instrument} is not traded at {self.venue.value}"
                 raise SettingsError(msg)
+        await readings.insist(self._cancel_misfits, "cancel")
         engine = Engine(
             self._settings,
             instruments,
@@ -311,6 +322,16 @@ class Desk:
             for standing in self._journal.unfinished()
             if standing.record.order().instrument.venue is self.venue
         ]
+
+    async def _cancel_misfits(self) -> None:
+        """Cancel what rests in steps of before: its lots would be taken for others."""
+        for standing in self._found():
+            if not has_other_steps(standing.record, self._port.instruments()):
+                continue
+            if not await self._cancel_at_end(standing):
+                name = standing.record.client_order_id
+                msg = f"{name} is in steps of before and may still rest"
+                raise VenueUnavailable(msg, venue=self.venue.value, request="cancel")
 
     def _not_followed(self, standing: OrderStanding, why: str) -> None:
         """Tell a person to look at an order of an earlier process."""

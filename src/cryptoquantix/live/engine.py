@@ -95,10 +95,12 @@ class Engine:
         self.is_reconciled = False
         books = {str(id_): book for id_, book in self._books.items()}
         for owned in journal.owned_lots(self._books):
-            books[owned.instrument].take_over(owned.strategy, owned.lots)
+            book, lot_size = books[owned.instrument], Decimal(owned.lot_size)
+            book.take_over(owned.strategy, owned.lots, lot_size)
         for one in journal.iter_shared(self._books):
+            book, lot_size = books[one.instrument], Decimal(one.lot_size)
             shares = decode_shares(one.shares, NOBODY, one.order_lots)
-            books[one.instrument].share_out(shares, one.order_lots, one.filled_lots)
+            book.share_out(shares, one.order_lots, one.filled_lots, lot_size)
 
     # -- events -----------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Final
 from cryptoquantix.core.clock import NS_PER_SECOND
 from cryptoquantix.core.instrument import Instrument
 from cryptoquantix.core.order import OrderState, OrderType, Side
+from cryptoquantix.core.quantity import to_other_lots
 from cryptoquantix.journal.records import (
     REDUCTION,
     CrossRecord,
@@ -235,14 +236,19 @@ class InstrumentBook:
         record = standing.record
         order_lots = record.side.sign * record.size_lots
         shares = decode_shares(record.shares, record.strategy, order_lots)
-        self.share_out(shares, order_lots, standing.filled_lots)
+        lot_size = self.instrument.lot_size
+        self.share_out(shares, order_lots, standing.filled_lots, lot_size)
 
     def share_out(
-        self, shares: Mapping[str, int], order_lots: int, filled_lots: int
+        self,
+        shares: Mapping[str, int],
+        order_lots: int,
+        filled_lots: int,
+        lot_size: Decimal,
     ) -> None:
-        """Count what filled of an order as its strategies' own."""
+        """Count what filled of an order in lots of that size as its strategies' own."""
         for name, lots in attributed(shares, order_lots, filled_lots).items():
-            self.take_over(name, lots)
+            self.take_over(name, lots, lot_size)
 
     def missing_lots(self) -> dict[str, int]:
         """Return what each strategy still has to go, signed lots."""
@@ -251,8 +257,13 @@ class InstrumentBook:
             for name, wanted in self.wanted.items()
         }
 
-    def take_over(self, strategy: str, lots: int) -> None:
-        """Count lots as a strategy's own, its orders' or taken over from others."""
+    def take_over(self, strategy: str, lots: int, lot_size: Decimal) -> None:
+        """
+        Count lots as a strategy's own, its orders' or taken over from others.
+
+        Of ``lot_size``: what the journal holds may be older than a lot's size of now.
+        """
+        lots = to_other_lots(lots, lot_size, self.instrument.lot_size)
         self.attributed_lots[strategy] = self.attributed_lots.get(strategy, 0) + lots
 
     def cross(self, now: Now) -> list[CrossLots]:
@@ -266,7 +277,7 @@ class InstrumentBook:
         if not lots_by_name:
             return []
         for name, lots in lots_by_name.items():
-            self.take_over(name, lots)
+            self.take_over(name, lots, self.instrument.lot_size)
         listed = self.instrument
         return [
             CrossLots(

@@ -57,6 +57,8 @@ class Readings:
         Returns the moment with the permit that holds.
     carry_out : callable
         Takes what an engine decided from a reading.
+    doubt : callable
+        Told when something was answered that cannot be read.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Readings:
         clock: Clock,
         now: Callable[[], Now],
         carry_out: Callable[[Engine, Iterable[Effect]], None],
+        doubt: Callable[[], None],
     ) -> None:
         self.is_unreachable = False
         self._port = port
@@ -74,6 +77,7 @@ class Readings:
         self._clock = clock
         self._now = now
         self._carry_out = carry_out
+        self._doubt = doubt
         self._wake = asyncio.Event()
         self._due: asyncio.TimerHandle | None = None
         self._look_ups: dict[str, tuple[int, int]] = {}
@@ -195,6 +199,8 @@ class Readings:
             except VenueError as error:
                 self.is_unreachable = True
                 _LOG.warning("reading failed: %s", error)
+                if type(error) is VenueError:
+                    self._doubt()
                 # Binance refuses the key during a ban, too: ask on, slowly.
                 is_refused = isinstance(error, CredentialsRefused)
                 await asyncio.sleep(

@@ -10,6 +10,7 @@ twice: a new attempt is a new order with a new id.
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from functools import partial
 from typing import Final
 
@@ -26,6 +27,7 @@ from cryptoquantix.core.errors import (
     VenueUnavailable,
 )
 from cryptoquantix.core.order import Increase, OrderState, Reduction
+from cryptoquantix.core.quantity import to_other_lots
 from cryptoquantix.journal.records import OrderNote, OrderRecord, OrderStanding
 from cryptoquantix.journal.store import Journal
 from cryptoquantix.live.events import PermitSource, SendOrder
@@ -263,7 +265,7 @@ class Sender:
         filled = standing.filled_lots
         venue_order_id = standing.venue_order_id
         if found is not None:
-            filled = max(filled, found.filled_lots)
+            filled = max(filled, self._filled_lots(standing.record, found))
             venue_order_id = found.venue_order_id
         after = OrderStanding(
             standing.record, state, filled, venue_order_id, self._clock.time_ns()
@@ -289,6 +291,13 @@ class Sender:
             self._missed_ns.pop(name, None)
             self._complained.discard(name)
         return after
+
+    def _filled_lots(self, record: OrderRecord, found: VenueOrder) -> int:
+        """Return what filled in the order's own lots: the venue's may be others now."""
+        listed = self._venue.instruments().get(found.instrument)
+        lot_size = Decimal(record.lot_size)
+        now = lot_size if listed is None else listed.lot_size
+        return to_other_lots(found.filled_lots, now, lot_size)
 
 
 def describe(record: OrderRecord) -> dict[str, object]:
