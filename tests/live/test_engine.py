@@ -497,6 +497,55 @@ def test_sizes_beyond_one_market_order_go_out_in_slices(tmp_path):
     world.journal.close()
 
 
+@pytest.mark.parametrize(("weight", "target"), [("0.05", 0.35), ("0.02", 0.99)])
+def test_the_band_is_of_what_is_allotted_to_the_strategy(tmp_path, weight, target):
+    """A capital split over many strategies would never trade."""
+    small = (Subscription("trend", BTC, 60, weight=Decimal(weight)),)
+    world = World(tmp_path / "j.sqlite", small)
+    world.read()
+    wanted = int(10_000 * float(weight) * target + 1e-9)
+    assert [o.size_lots for o in world.run(world.target(target))] == [wanted]
+    assert world.run(world.target(target * 1.019)) == []  # within 2 % of its part
+    world.run(world.target(target - 0.025))
+    assert world.held[BTC] < wanted
+    world.journal.close()
+
+
+def test_the_smallest_part_makes_the_band_of_strategies_that_share(tmp_path):
+    both = (
+        Subscription("trend", BTC, 60, weight=Decimal("0.9")),
+        Subscription("carry", BTC, 60, weight=Decimal("0.05")),
+    )
+    world = World(tmp_path / "j.sqlite", both)
+    world.read()
+    world.target(0.0)
+    world.run(world.target(0.3, strategy="carry"))
+    assert world.held[BTC] == 150
+    world.journal.close()
+
+
+def test_an_increase_beyond_the_largest_order_goes_out_in_several(tmp_path):
+    world = World(tmp_path / "j.sqlite")
+    limits = replace(SETTINGS.limits, order_max=Decimal("0.4"))
+    world.engine = Engine(
+        replace(SETTINGS, limits=limits), {BTC: instrument(BTC)}, world.journal
+    )
+    world.engine.is_reconciled = True
+    world.read()
+    sent = world.run(world.target(1.0))
+    assert [o.size_lots for o in sent] == [4_000, 4_000, 2_000]
+    world.seconds += 60
+    world.read()
+    (exit_,) = world.run(world.target(0.0))  # nothing keeps us from leaving
+    assert exit_.size_lots == 10_000
+    world.price = Decimal(1_040)  # valued at the dearer of mark and target price
+    world.seconds += 60
+    world.read()
+    (order, *_) = world.run(world.target(0.8))
+    assert order.size_lots == 3_846
+    world.journal.close()
+
+
 @settings(
     max_examples=30,
     deadline=None,

@@ -20,6 +20,7 @@ from cryptoquantix.orders.limits import (
     Refused,
     Surroundings,
     check_order,
+    order_max_lots,
     room_lots,
 )
 
@@ -107,6 +108,19 @@ def test_an_increase_larger_than_one_market_order_may_be_is_refused():
     large = replace(BUY, size_lots=120_001)
     around = replace(AROUND, account=account(10**9))
     assert isinstance(check_order(large, around, SETTINGS), Refused)
+
+
+def test_an_increase_beyond_the_largest_order_is_refused_to_the_lot():
+    settings = replace(SETTINGS, order_max=Decimal("0.5"))
+    equity = AROUND.account.equity_quote
+    most = order_max_lots(AROUND, settings)
+    assert most == int(equity / 2 / (AROUND.price * AROUND.instrument.lot_size))
+    assert isinstance(
+        check_order(replace(BUY, size_lots=most), AROUND, settings), Approved
+    )
+    verdict = check_order(replace(BUY, size_lots=most + 1), AROUND, settings)
+    assert isinstance(verdict, Refused)
+    assert f"exceed the {most} of one order" in verdict.reason
 
 
 def test_the_throttle_counts_ten_seconds_and_a_minute():

@@ -143,6 +143,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
         orders_per_minute_max=execution.orders_per_minute_max,
         net_max=execution.net_max,
         instrument_max=execution.instrument_max,
+        order_max=execution.order_max,
         portfolio_gross_max=execution.portfolio_gross_max,
         portfolio_net_max=execution.portfolio_net_max,
     )

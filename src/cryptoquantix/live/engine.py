@@ -12,7 +12,6 @@ a position that does not know yet how the last order ended.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -22,6 +21,7 @@ from cryptoquantix.core.instrument import Instrument, InstrumentId
 from cryptoquantix.core.order import OrderState, TimeInForce
 from cryptoquantix.journal.records import INCREASE, REDUCTION, OrderStanding
 from cryptoquantix.journal.store import Journal
+from cryptoquantix.live.allotment import Allotment
 from cryptoquantix.live.at_stake import AtStake
 from cryptoquantix.live.events import (
     AskQuote,
@@ -54,7 +54,6 @@ from cryptoquantix.orders.plan import (
     plan_orders,
 )
 from cryptoquantix.orders.styles import Leg, Quote, next_leg
-from cryptoquantix.orders.value import lot_quote, wanted_lots
 
 
 class Engine:
@@ -82,6 +81,7 @@ class Engine:
         self._unfinished: dict[str, OrderStanding] = {}
         self._account: AccountSnapshot | None = None
         self._account_asked_ns = 0
+        self._allotment = Allotment(settings.equity_fraction, settings.no_trade_band)
         self._maker = OrderMaker(settings, journal)
         self._at_stake = AtStake(instruments)
         self._portfolio = portfolio
@@ -184,7 +184,7 @@ class Engine:
             return []
         wanted = None
         if self.is_settled(instrument):
-            self._size(book, account.equity_quote)
+            self._allotment.size(book, account.equity_quote)
             wanted = book.wanted_lots()
         if wanted is None:
             return self._withdraw(book, now)
@@ -291,29 +291,9 @@ class Engine:
             held_lots=part.own_lots,
             foreign_lots=part.foreign_lots,
             unfinished=self._unfinished_of(id_),
-            band_lots=self._band_lots(book, account.equity_quote),
+            band_lots=self._allotment.band_lots(book, account.equity_quote),
             order_max_lots=book.instrument.size_market_max_lots,
         )
-
-    def _size(self, book: InstrumentBook, equity_quote: Decimal) -> None:
-        """Turn new targets into lots, once each: equity's drift makes no orders."""
-        if not equity_quote.is_finite() or equity_quote <= 0:
-            return
-        allotted = equity_quote * self._settings.equity_fraction
-        weights = {s.strategy: s.weight for s in book.subscriptions}
-        for strategy, wanted in book.wanted.items():
-            if wanted.lots is None:
-                part = allotted * weights[strategy]
-                lots = wanted_lots(wanted.target, part, wanted.price, book.instrument)
-                book.wanted[strategy] = replace(wanted, lots=lots)
-
-    def _band_lots(self, book: InstrumentBook, equity_quote: Decimal) -> int:
-        """Return the smallest difference worth an order."""
-        least = book.instrument.notional_min
-        if equity_quote.is_finite():
-            allotted = equity_quote * self._settings.equity_fraction
-            least = max(least, allotted * self._settings.no_trade_band)
-        return math.ceil(least / lot_quote(book.instrument, book.newest.price))
 
     def _standings_of(self, instrument: InstrumentId) -> list[OrderStanding]:
         name = str(instrument)

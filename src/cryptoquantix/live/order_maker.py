@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND
@@ -23,7 +23,12 @@ from cryptoquantix.live.events import Effect, EngineSettings, Now, SendOrder
 from cryptoquantix.live.instrument_book import InstrumentBook
 from cryptoquantix.orders.attribution import encode_shares, shares_of
 from cryptoquantix.orders.exposure import Exposure
-from cryptoquantix.orders.limits import Approved, Surroundings, check_order
+from cryptoquantix.orders.limits import (
+    Approved,
+    Surroundings,
+    check_order,
+    order_max_lots,
+)
 from cryptoquantix.orders.plan import IncreaseIntent, ReductionIntent, Situation
 from cryptoquantix.orders.styles import Leg
 
@@ -95,7 +100,7 @@ class OrderMaker:
         this turn are not in the journal yet.
         """
         book, around = decision.book, decision.around
-        record = self._record(decision, leg)
+        record = self._record(decision, self._bounded(decision, leg))
         if record is None or record.client_order_id in unfinished:
             return []
         if record.is_increase and record.attempt >= ATTEMPTS_MAX:
@@ -105,6 +110,13 @@ class OrderMaker:
             return [*book.tell(record.kind, verdict.reason)]
         self._sent.append(around.monotonic_now_ns)
         return [*book.tell(record.kind, ""), SendOrder(verdict, record)]
+
+    def _bounded(self, decision: Decision, leg: Leg) -> Leg:
+        """Cut an increase to what one order may hold; the rest follows it."""
+        most = order_max_lots(decision.around, self._settings.limits)
+        if not most or isinstance(decision.intent, ReductionIntent):
+            return leg
+        return replace(leg, size_lots=min(leg.size_lots, most))
 
     def _record(self, decision: Decision, leg: Leg) -> OrderRecord | None:
         """Return the next attempt, or None while the one before is not finished."""

@@ -34,7 +34,8 @@ class LimitSettings:
     The numbers an order is held against, from the settings.
 
     ``leverage_max`` bounds gross exposure, ``net_max`` its signed sum and
-    ``instrument_max`` that of one instrument, all as multiples of the venue's equity.
+    ``instrument_max`` that of one instrument, all as multiples of the venue's equity;
+    ``order_max`` bounds one order that increases, as a multiple of the same.
     ``portfolio_gross_max`` and ``portfolio_net_max`` bound all venues together, as
     multiples of the equity of them all. None where there is no such bound.
     """
@@ -44,6 +45,7 @@ class LimitSettings:
     orders_per_minute_max: int
     net_max: Decimal | None = None
     instrument_max: Decimal | None = None
+    order_max: Decimal | None = None
     portfolio_gross_max: Decimal | None = None
     portfolio_net_max: Decimal | None = None
 
@@ -123,7 +125,7 @@ def check_order(
             reason
             or _permit(around)
             or _throttle(around, settings)
-            or _size(order, around)
+            or _size(order, around, settings)
             or _collar(around, settings)
             or _leverage(order, around, settings)
         )
@@ -155,6 +157,15 @@ def room_lots(around: Surroundings, settings: LimitSettings, side: Side) -> int:
         return 0
     room = min(room for _, room in _rooms(around, settings, side))
     return max(0, int(room / lot_quote(around.instrument, price)))
+
+
+def order_max_lots(around: Surroundings, settings: LimitSettings) -> int | None:
+    """Return the most lots that one increase may hold, toward zero; None: no bound."""
+    price, equity = around.price, around.account.equity_quote
+    if settings.order_max is None or not price or not _is_positive(equity):
+        return None
+    most = settings.order_max * equity / lot_quote(around.instrument, price)
+    return int(most)
 
 
 def _rooms(
@@ -238,10 +249,16 @@ def _throttle(around: Surroundings, settings: LimitSettings) -> str:
     return ""
 
 
-def _size(order: Increase, around: Surroundings) -> str:
+def _size(order: Increase, around: Surroundings, settings: LimitSettings) -> str:
     most = around.instrument.size_market_max_lots
     if 0 < most < order.size_lots:
         return f"{order.size_lots} lots exceed the venue's {most} for one market order"
+    allowed = order_max_lots(around, settings)
+    if allowed is not None and order.size_lots > allowed:
+        return (
+            f"{order.size_lots} lots exceed the {allowed} of one order, "
+            f"{settings.order_max} × equity {around.account.equity_quote:.2f}"
+        )
     return ""
 
 
