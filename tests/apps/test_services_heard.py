@@ -12,6 +12,7 @@ from cryptoquantix.alarms.reports import ReportWatch
 from cryptoquantix.alarms.services import ABSENT_SECONDS, SILENT_SECONDS, ServiceWatch
 from cryptoquantix.apps.services import child_specs, stop_stages
 from cryptoquantix.apps.services_heard import (
+    HISTORY_SECONDS,
     PATIENCE_SECONDS,
     PERMIT_SECONDS,
     Hearing,
@@ -173,6 +174,16 @@ def test_stale_market_data_are_one_alarm_a_venue(night):
     assert len(told) == 2, "two venues, three strategies"
     assert "the strategy service at binance has a problem" in told[0]
     assert "market data are stale" in told[0]
+
+
+def test_a_strategy_without_its_history_for_long_is_an_alarm(night):
+    night.strategy = {"state": "warming"}
+    assert night.pass_by(HISTORY_SECONDS - 5) == []
+    told = night.pass_by(2_000)
+    assert len(told) == 2, "one each"
+    assert f"strategy trend_breakout on {BTC} has a problem: it is warming" in told[0]
+    night.strategy = {}
+    assert len(night.pass_by(100)) == 2
 
 
 def test_targets_that_wait_for_the_bus_are_an_alarm(night):

@@ -37,6 +37,8 @@ from cryptoquantix.live.reconcile import POSITION_DIFFERS
 PATIENCE_SECONDS: Final = 60.0
 # A person who arms takes a look first.
 PERMIT_SECONDS: Final = 300.0
+# A strategy asks the venue for days of bars, by and by.
+HISTORY_SECONDS: Final = 600.0
 EXECUTION: Final = "execution"
 STRATEGY: Final = "strategy service"
 
@@ -103,7 +105,7 @@ class Hearing:
         Take one strategy's status.
 
         All that trade at a venue share its market data, and all share the bus: a
-        hundred strategies are not a hundred alarms.
+        hundred strategies are not a hundred alarms. History each has its own.
         """
         waiting = status.targets_unpublished
         problem = f"{waiting} targets wait for the bus" if waiting else ""
@@ -114,6 +116,14 @@ class Hearing:
             f"{STRATEGY} at {venue}",
             stale if status.is_stale else "",
             PATIENCE_SECONDS,
+            is_part=True,
+        )
+        # One that hears no market has an alarm already.
+        is_live = status.is_stale or status.state == "live"
+        self.watch.heard(
+            f"strategy {status.strategy} on {status.instrument}",
+            "" if is_live else f"it is {status.state} still: its last target stands",
+            HISTORY_SECONDS,
             is_part=True,
         )
 
