@@ -38,6 +38,7 @@ class Daemon:
         self.alarms: dict[int, Alarm] = {}
         self.acks: list[int] = []
         self.asked = 0
+        self.asked_health = 0
         self.orders: list[tuple[str, dict]] = []
         self.status = status(build=build_stamp())
         self.is_down = False
@@ -59,6 +60,7 @@ class Daemon:
         return self.alarms[number]
 
     async def health(self, request: web.Request) -> web.Response:
+        self.asked_health += 1
         while self.is_hanging:  # noqa: ASYNC110 - a stopped process tells nobody
             await asyncio.sleep(0.01)
         if self.is_down:

@@ -173,14 +173,20 @@ async def test_a_note_of_the_command_line_ends_it_and_the_called_are_told(
 
 
 async def test_a_silence_that_is_over_calls_nobody(rig, daemon, receiver) -> None:
-    rig.escalate_seconds, rig.silent_seconds = 0.5, 0.1
+    rig.escalate_seconds, rig.silent_seconds = 0.5, 0.3
+    rig.clock = clock = ManualClock(SystemClock().time_ns())
     rig.channels.append(AppriseChannel("pager", receiver.url))
     async with rig.running():
         daemon.is_down = True
+        clock.advance(4 * NS_PER_SECOND // 10)
         await until(lambda: receiver.got)
         daemon.is_down = False
         await until(lambda: len(receiver.got) == 2)
-        await asyncio.sleep(0.7)
+        for _ in range(7):
+            asked = daemon.asked_health
+            clock.advance(NS_PER_SECOND // 10)
+            await until(lambda: daemon.asked_health > asked + 1)  # noqa: B023
+        await asyncio.sleep(0.2)
     assert len(receiver.got) == 2
 
 
