@@ -197,6 +197,8 @@ async def test_a_flip_ends_at_its_target_and_every_fill_is_booked_once(bench):
     assert all(fill.client_order_id for fill in fills)
     assert sum(fill.side.sign * fill.size_lots for fill in fills) == -3_000
     assert set(bench.states().values()) == {OrderState.FILLED}
+    sizes = {standing.record.tick_size for standing in bench.journal.iter_orders()}
+    assert sizes == {"0.1"}, "what its prices are counted in stands beside each order"
 
 
 async def test_a_hanging_order_holds_up_no_other_instrument(bench):
