@@ -146,7 +146,7 @@ async def test_an_increase_that_waited_long_is_decided_anew_rather_than_sent(des
 
 
 async def test_a_reduction_needs_no_permit(desk):
-    desk.world.held[BTC] = 500
+    desk.world.hold(500)
     desk.venue.held[BTC] = 500
     effect = desk.effect(0.0)
     desk.permits.mode = PermitMode.HALTED
