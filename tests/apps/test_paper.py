@@ -99,10 +99,18 @@ def filled(both, client_order_id: str) -> list[dict]:
     return [f for f in fills if f["client_id"] == client_order_id]
 
 
-def is_within(some: list, all_of: list) -> bool:
-    """Whether ``some`` are all in ``all_of``, in that order."""
-    rest = iter(all_of)
-    return all(one in rest for one in some)
+def first_amiss(some: list, all_of: list) -> str:
+    """Say which of ``some`` is not in ``all_of``, or not in that order; else ''."""
+    at = -1
+    for number, one in enumerate(some):
+        try:
+            at = all_of.index(one, at + 1)
+        except ValueError:
+            seen = [i for i, other in enumerate(all_of) if other == one]
+            return (
+                f"{one}, number {number}, is at {seen} and {some[number - 1]} at {at}"
+            )
+    return ""
 
 
 async def test_trades_and_quotes_pass_through_as_they_are_and_in_order(both):
@@ -127,7 +135,7 @@ async def test_trades_and_quotes_pass_through_as_they_are_and_in_order(both):
         assert trades == expected[first : first + len(trades)], venue
         # The first are of the moment of subscribing, the last may be on their way.
         quotes = paper[venue].quotes[2:-2]
-        assert is_within(quotes, real[venue].quotes), (venue, quotes)
+        assert not first_amiss(quotes, real[venue].quotes), venue
 
 
 async def test_steps_are_the_venues_own(both):
