@@ -123,6 +123,21 @@ def test_an_increase_beyond_the_largest_order_is_refused_to_the_lot():
     assert f"exceed the {most} of one order" in verdict.reason
 
 
+def test_an_instrument_that_is_named_has_a_cap_of_its_own():
+    settings = replace(
+        SETTINGS,
+        instrument_max=Decimal(2),
+        instrument_max_of={str(BTC): Decimal("0.2")},
+    )
+    assert room_lots(AROUND, settings, Side.BUY) == 333  # 0.2 x 100 000 / 60
+    verdict = check_order(replace(BUY, size_lots=334), AROUND, settings)
+    assert isinstance(verdict, Refused)
+    assert f"beyond 0.2 × equity 100000.00 in {BTC}" in verdict.reason
+    ether = replace(INSTRUMENT, id=InstrumentId.parse("binance:ETHUSDT-PERP"))
+    other = replace(AROUND, instrument=ether)
+    assert room_lots(other, settings, Side.BUY) == 3_333
+
+
 def test_the_throttle_counts_ten_seconds_and_a_minute():
     settings = replace(SETTINGS, orders_per_minute_max=600)
     burst = (NOW - 5_000_000_000,) * ORDERS_PER_TEN_SECONDS_MAX

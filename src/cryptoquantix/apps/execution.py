@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,12 @@ import numpy as np
 
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
-from cryptoquantix.apps.settings import Settings, WorkingSettings, load_settings
+from cryptoquantix.apps.settings import (
+    ExecutionSettings,
+    Settings,
+    WorkingSettings,
+    load_settings,
+)
 from cryptoquantix.bus.subjects import target_key
 from cryptoquantix.control.build import build_stamp
 from cryptoquantix.core.clock import SystemClock
@@ -136,13 +141,13 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
 ) -> Callable[[], list[Desk]]:
     """Return what makes a new desk per venue for each trading loop."""
     execution = settings.execution
-    adopt = _adopted(execution.adopt, subscriptions)
     limits = LimitSettings(
         leverage_max=execution.leverage_max,
         price_collar_fraction=execution.price_collar_fraction,
         orders_per_minute_max=execution.orders_per_minute_max,
         net_max=execution.net_max,
         instrument_max=execution.instrument_max,
+        instrument_max_of=execution.instrument_max_of,
         order_max=execution.order_max,
         portfolio_gross_max=execution.portfolio_gross_max,
         portfolio_net_max=execution.portfolio_net_max,
@@ -162,7 +167,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
                         s for s in subscriptions if s.instrument.venue is venue
                     ),
                     build=build_stamp(),
-                    adopt=adopt,
+                    adopt=frozenset(map(InstrumentId.parse, execution.adopt)),
                 ),
                 journal=journal,
                 permits=permits,
@@ -206,18 +211,20 @@ def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
     if len({(s.strategy, s.instrument) for s in found}) < len(found):
         msg = "the settings name a strategy twice on one instrument"
         raise SettingsError(msg)
+    _check_names(settings.execution, tuple(found))
     return tuple(found)
 
 
-def _adopted(
-    names: Iterable[str], subscriptions: tuple[Subscription, ...]
-) -> frozenset[InstrumentId]:
-    """Return the instruments whose whole position is ours: traded ones, no other."""
-    adopted = frozenset(map(InstrumentId.parse, names))
-    for id_ in adopted - {s.instrument for s in subscriptions}:
-        msg = f"execution.adopt names {id_}, which no strategy trades"
-        raise SettingsError(msg)
-    return adopted
+def _check_names(
+    execution: ExecutionSettings, subscriptions: tuple[Subscription, ...]
+) -> None:
+    """Refuse settings of an instrument that no strategy trades: it may be mistyped."""
+    traded = {s.instrument for s in subscriptions}
+    for setting in ("adopt", "instrument_max_of"):
+        for id_ in map(InstrumentId.parse, getattr(execution, setting)):
+            if id_ not in traded:
+                msg = f"execution.{setting} names {id_}, which no strategy trades"
+                raise SettingsError(msg)
 
 
 def _working(style: str, settings: WorkingSettings) -> Working:

@@ -225,15 +225,16 @@ class ExecutionSettings(_Section):
     """
     How targets become orders.
 
-    ``equity_fraction`` of the account's equity is allotted to each strategy, times
-    its ``weight``; ``no_trade_band`` is the fraction of that below which a difference
-    between wanted and held is left alone. Nothing is increased from a target older than
-    ``target_bars_max`` bars. ``leverage_max``, ``net_max`` and ``instrument_max`` bound
-    a venue's gross, net and single exposure, ``order_max`` one order that increases, as
-    multiples of its equity, ``portfolio_gross_max`` and ``portfolio_net_max`` all
-    venues together, as multiples of the equity of all. ``on_stop`` is what becomes of
-    resting orders when execution is stopped. Of the instruments in ``adopt`` all that
-    the venue holds counts as ours; elsewhere only what our own orders made.
+    ``equity_fraction`` of the account's equity is allotted to each strategy, times its
+    ``weight``; ``no_trade_band`` is the fraction of that below which a difference
+    between wanted and held is left alone. Nothing is increased from a target older
+    than ``target_bars_max`` bars. ``leverage_max``, ``net_max`` and ``instrument_max``
+    bound a venue's gross, net and single exposure (``instrument_max_of`` that of the
+    instruments it names), ``order_max`` one order that increases, as multiples of its
+    equity, ``portfolio_gross_max`` and ``portfolio_net_max`` all venues together, as
+    multiples of the equity of all. ``on_stop`` is what becomes of resting orders when
+    execution is stopped. Of the instruments in ``adopt`` all that the venue holds
+    counts as ours; elsewhere only what our own orders made.
     """
 
     account: str = "main"
@@ -245,6 +246,7 @@ class ExecutionSettings(_Section):
     price_collar_fraction: Fraction = Decimal("0.05")
     net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     instrument_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
+    instrument_max_of: dict[str, Annotated[Decimal, Field(gt=0, le=20)]] = {}
     order_max: Annotated[Decimal, Field(gt=0, le=20)] = Decimal("1.5")
     portfolio_gross_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None
     portfolio_net_max: Annotated[Decimal, Field(gt=0, le=20)] | None = None

@@ -7,7 +7,7 @@ entering (permit, throttle, collar, leverage) must never keep us from leaving.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -34,7 +34,8 @@ class LimitSettings:
     The numbers an order is held against, from the settings.
 
     ``leverage_max`` bounds gross exposure, ``net_max`` its signed sum and
-    ``instrument_max`` that of one instrument, all as multiples of the venue's equity;
+    ``instrument_max`` that of one instrument (``instrument_max_of`` that of those it
+    names, by their ids' text), all as multiples of the venue's equity;
     ``order_max`` bounds one order that increases, as a multiple of the same.
     ``portfolio_gross_max`` and ``portfolio_net_max`` bound all venues together, as
     multiples of the equity of them all. None where there is no such bound.
@@ -45,6 +46,7 @@ class LimitSettings:
     orders_per_minute_max: int
     net_max: Decimal | None = None
     instrument_max: Decimal | None = None
+    instrument_max_of: Mapping[str, Decimal] = field(default_factory=dict)
     order_max: Decimal | None = None
     portfolio_gross_max: Decimal | None = None
     portfolio_net_max: Decimal | None = None
@@ -182,10 +184,12 @@ def _rooms(
             f"{settings.net_max} × equity {equity:.2f} net",
             settings.net_max * equity - account.toward(side),
         )
-    if settings.instrument_max is not None:
+    name = str(around.instrument.id)
+    single = settings.instrument_max_of.get(name, settings.instrument_max)
+    if single is not None:
         yield (
-            f"{settings.instrument_max} × equity {equity:.2f} in one instrument",
-            settings.instrument_max * equity - around.held.toward(side),
+            f"{single} × equity {equity:.2f} in {name}",
+            single * equity - around.held.toward(side),
         )
     yield from _portfolio_rooms(around, settings, side)
 
