@@ -121,15 +121,17 @@ class World:
         )
         return self.engine.on_account(snapshot, self.now.monotonic_ns, self.now)
 
-    def target(self, value, id_=BTC, strategy="trend", age=0, price=1000):
+    def target(self, value, id_=BTC, strategy="trend", age=0, price=1000, *, bar=None):
         self.sequence += 1
+        bar_ns, market_ns = bar or (self.now.time_ns, 0)
         wanted = Wanted(
             strategy,
             value,
             Decimal(price),
-            self.now.time_ns,
+            bar_ns,
             self.sequence,
             self.now.time_ns - age * NS_PER_SECOND,
+            market_ns=market_ns,
         )
         return self.engine.on_target(wanted, id_, self.now)
 
@@ -236,6 +238,45 @@ def test_a_stale_target_raises_nothing_and_still_reduces(world):
     (order,) = orders(world.read())
     assert isinstance(order, Reduction)
     assert order.size_lots == 4_000
+
+
+HOUR_NS = 3600 * NS_PER_SECOND
+MINUTE_NS = 60 * NS_PER_SECOND
+
+
+@pytest.mark.parametrize("market_ns", [0, START_NS - HOUR_NS])
+def test_a_bar_of_long_ago_raises_nothing_and_still_reduces(world, market_ns):
+    """A feed that is late by an hour has fresh targets of an hour ago published."""
+    world.read()
+    world.run(world.target(0.5, bar=(START_NS - MINUTE_NS, 0)))
+    assert world.held[BTC] == 5_000
+    effects = world.target(0.8, bar=(START_NS - HOUR_NS, market_ns))
+    assert orders(effects) == []
+    assert "of a bar older than 3 bars" in notices(effects)[0]
+    (order,) = orders(world.target(0.1, bar=(START_NS - HOUR_NS, market_ns)))
+    assert isinstance(order, Reduction)
+    assert order.size_lots == 4_000
+
+
+@pytest.mark.parametrize(
+    ("behind_ns", "market_ns", "is_followed"),
+    [
+        (50_000 * HOUR_NS, 50_000 * HOUR_NS, True),  # a tape of years ago
+        (50_000 * HOUR_NS, 50_000 * HOUR_NS - 3 * MINUTE_NS - 1, True),
+        (50_000 * HOUR_NS, 50_000 * HOUR_NS - 4 * MINUTE_NS, False),
+        (-HOUR_NS, -HOUR_NS, True),  # it plays faster than time goes
+        (HOUR_NS, START_NS, False),  # its time is not told
+    ],
+)
+def test_the_bars_of_a_tape_are_as_old_as_the_tape_says(
+    tmp_path, behind_ns, market_ns, is_followed
+):
+    tape = (Subscription("trend", BTC, 60, is_tape=True),)
+    world = World(tmp_path / "j.sqlite", tape)
+    world.read()
+    bar = (START_NS - behind_ns, START_NS - market_ns)
+    assert bool(orders(world.target(0.5, bar=bar))) == is_followed
+    world.journal.close()
 
 
 def test_a_target_grows_stale_while_it_waits(world):

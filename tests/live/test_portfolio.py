@@ -63,7 +63,8 @@ class Account:
     def target(self, which, value):
         now = self.clock.now
         number = next(SEQUENCE)
-        wanted = Wanted("trend", value, PRICE, START_NS + number, number, now.time_ns)
+        bar_ns = now.time_ns + number
+        wanted = Wanted("trend", value, PRICE, bar_ns, number, now.time_ns)
         self.take(self.engine.on_target(wanted, self.ids[which], now))
 
     def take(self, effects):

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from cryptoquantix.apps.addresses import is_loopback
 from cryptoquantix.apps.logs import setup_logs
 from cryptoquantix.apps.service import run_until_stopped
 from cryptoquantix.apps.settings import (
@@ -182,6 +183,7 @@ def _desks(  # noqa: PLR0917 - the parts of one composition
 
 def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
     found = []
+    is_paper = settings.simulator.source == "venue"
     for one in settings.strategies:
         instrument = InstrumentId.parse(one.instrument)
         venue = settings.venues.get(instrument.venue.value)
@@ -203,6 +205,7 @@ def _subscriptions(settings: Settings) -> tuple[Subscription, ...]:
                 weight=one.weight,
                 working=_working(one.style, settings.execution.working),
                 bars_max=settings.execution.target_bars_max,
+                is_tape=is_loopback(venue.rest) and not is_paper,
             )
         )
     if not found:

@@ -117,8 +117,8 @@ class Target(msgspec.Struct, array_like=True, tag="target/1", frozen=True):
     ``price`` the bar's close. ``sequence`` rises by one per target of this strategy
     and instrument, across restarts. ``warmup_from_ns`` is the open of the first bar
     the strategy's state was built from: a restart warms up from the same bar.
-    ``market_ns`` is the venue's time of the newest trade or quote heard when this was
-    published, 0 where that is not told: a tape's time is not ours.
+    ``market_ns`` is the venue's time of the newest trade heard when this was published,
+    0 where that is not told: a tape's time is not ours.
     """
 
     strategy: str

@@ -27,7 +27,9 @@ class Subscription:
     A strategy that trades an instrument here, and how often it speaks.
 
     ``weight`` is its part of the allotted equity, ``working`` how its orders are
-    worked. Nothing is increased from a target that is older than ``bars_max`` bars.
+    worked. Nothing is increased from a target that is older than ``bars_max`` bars, nor
+    from one whose bar closed longer ago. ``is_tape``: the venue may play another time
+    than ours, and what a target says of it counts.
     """
 
     strategy: str
@@ -36,6 +38,7 @@ class Subscription:
     weight: Decimal = Decimal(1)
     working: Working = AT_MARKET
     bars_max: float = STALE_BARS
+    is_tape: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,11 @@ class OnStop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A strategy's target as it came, and what it came to in lots, decided once."""
+    """
+    A strategy's target as it came, and what it came to in lots, decided once.
+
+    ``market_ns`` is the venue's time when it was published, 0 where that is not told.
+    """
 
     strategy: str
     target: float
@@ -74,6 +81,7 @@ class Wanted:
     sequence: int
     published_ns: int
     lots: int | None = None
+    market_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

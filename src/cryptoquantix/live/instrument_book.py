@@ -38,6 +38,8 @@ _BACKOFF_NS: Final = tuple(s * NS_PER_SECOND for s in (1, 2, 4, 8, 15, 30))
 _BACKOFF_REDUCTION_NS: Final = tuple(s * NS_PER_SECOND for s in (1, 2, 3))
 QUOTE_NS_MAX: Final = 3 * NS_PER_SECOND
 _CANCEL_AGAIN_NS: Final = 3 * NS_PER_SECOND
+# A bar is closed by the first print after it, or once the venue says there is none.
+_CLOSING_NS: Final = 10 * NS_PER_SECOND
 
 
 class InstrumentBook:
@@ -109,7 +111,8 @@ class InstrumentBook:
 
         By wall time since it was published, and by the time since it came: a wall
         clock that stepped back makes no target young again, and one that lies far in
-        the future tells of such a step.
+        the future tells of such a step. And by the time since its bar closed: a feed
+        that is late has targets of long ago published just now.
         """
         for subscription in self.subscriptions:
             name = subscription.strategy
@@ -118,8 +121,11 @@ class InstrumentBook:
                 now.monotonic_ns - self._taken_ns[name],
             )
             bars = subscription.bars_max
-            if age_ns > bars * subscription.bar_seconds * NS_PER_SECOND:
+            limit_ns = bars * subscription.bar_seconds * NS_PER_SECOND
+            if age_ns > limit_ns:
                 return f"the target of {name} is older than {bars:g} bars"
+            if _since_close_ns(self.wanted[name], subscription, now) > limit_ns:
+                return f"the target of {name} is of a bar older than {bars:g} bars"
         return ""
 
     def take_mark(self, mark: Decimal, monotonic_ns: int) -> None:
@@ -370,3 +376,18 @@ class InstrumentBook:
             return []
         self._told[kind] = text
         return [Notice(kind, str(self.instrument.id), text)] if text else []
+
+
+def _since_close_ns(wanted: Wanted, subscription: Subscription, now: Now) -> int:
+    """
+    Return how long ago the bar of a target closed, less what closing one takes.
+
+    Of a tape by its own time when the target was published, in whole bars, since prints
+    come in batches; where the target does not tell that, by ours.
+    """
+    if subscription.is_tape and wanted.market_ns:
+        interval_ns = subscription.bar_seconds * NS_PER_SECOND
+        behind_ns = max(0, wanted.market_ns - wanted.bar_ns)
+        behind_ns = behind_ns // interval_ns * interval_ns
+        return behind_ns + abs(now.time_ns - wanted.published_ns)
+    return now.time_ns - wanted.bar_ns - _CLOSING_NS

@@ -165,10 +165,9 @@ class StrategyRunner:
             self.refused += 1
             return
         self._heard_ns = self._clock.monotonic_ns()
-        if batch.ticks:
-            self._tick_ns = batch.ticks[-1][0]
         add, follows = self.seam.add, batch.follows
         for tick in batch.ticks:
+            self._tick_ns = tick[0]
             for bar in add(Tick(*tick), *steps, follows):
                 self._advance(bar)
             follows = tick[4]  # nothing is missing within a batch
@@ -368,7 +367,7 @@ class StrategyRunner:
             sequence=self.sequence,
             published_ns=self._clock.time_ns(),
             warmup_from_ns=self._first_open_ns,
-            market_ns=max(self._tick_ns, self._quote_ns),
+            market_ns=self._tick_ns,
         )
 
     # -- snapshots --------------------------------------------------------------

@@ -115,5 +115,6 @@ def wanted_of(target: Target) -> tuple[Wanted, InstrumentId]:
         bar_ns=target.bar_close_ns,
         sequence=target.sequence,
         published_ns=target.published_ns,
+        market_ns=target.market_ns,
     )
     return wanted, InstrumentId.parse(target.instrument)
