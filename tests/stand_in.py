@@ -58,6 +58,21 @@ def agg_trade(symbol: str, tick: Tick, event_ms: int = 0) -> str:
     )
 
 
+def mark_price(symbol: str, time_ms: int, mark: str = "100.0") -> str:
+    return json.dumps(
+        {
+            "e": "markPriceUpdate",
+            "E": time_ms,
+            "s": symbol,
+            "p": mark,
+            "i": mark,
+            "P": mark,
+            "r": "0.0001",
+            "T": time_ms + 1_000,
+        }
+    )
+
+
 def book_ticker(
     symbol: str, time_ms: int, bid: str = "99.9", ask: str = "100.1"
 ) -> str:

@@ -25,7 +25,7 @@ from cryptoquantix.venues import socket as market_socket
 from cryptoquantix.venues.market_rest import MarketRest
 from cryptoquantix.venues.markets import select
 from processes import start_nats
-from stand_in import StandIn, book_ticker
+from stand_in import StandIn, book_ticker, mark_price
 
 BTC = InstrumentId.parse("binance:BTCUSDT-PERP")
 
@@ -210,6 +210,36 @@ async def test_quotes_that_stand_still_while_trades_go_on_are_renewed(
                 await venue.trade("BTCUSDT", tick(trade_id))
                 await asyncio.sleep(0.02)
         assert service.status().streams[0].gaps == 0, "only the quotes' socket"
+
+
+async def test_a_mark_that_stands_still_while_quotes_go_on_is_renewed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(feed_service, "MARK_SILENCE_NS", 300_000_000)
+    monkeypatch.setattr(feed_service, "_PROBE_SECONDS", 0.05)
+    venue = StandIn()
+
+    async def quote(number):
+        await venue.send("btcusdt@bookTicker", book_ticker("BTCUSDT", number))
+        await asyncio.sleep(0.02)
+
+    async with feeding(tmp_path, venue) as (service, _, _):
+        await venue.subscribed(2)
+        await venue.send("btcusdt@markPrice@1s", mark_price("BTCUSDT", 5))
+        await quote(1)
+        async with asyncio.timeout(10):
+            while not service.status().streams[0].is_mark_proven:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (stream,) = service.status().streams
+        assert stream.mark_age_ns >= 0
+        await asyncio.sleep(0.5)
+        assert service.status().reconnects == 0, "a book that stands still has no marks"
+        async with asyncio.timeout(10):
+            number = 1
+            while service.status().reconnects == 0:
+                number += 1
+                await quote(number)
+        assert not service.status().streams[0].is_mark_proven
 
 
 async def test_a_socket_that_answers_no_ping_is_given_up(tmp_path, monkeypatch):

@@ -156,6 +156,8 @@ class StreamStatus(msgspec.Struct, array_like=True):
     backfilled: int = 0
     is_trade_proven: bool = False
     is_quote_proven: bool = False
+    mark_age_ns: int = -1
+    is_mark_proven: bool = False
 
 
 class FeedStatus(msgspec.Struct, array_like=True, tag="feed/1"):

@@ -39,6 +39,8 @@ from cryptoquantix.venues.socket import MarketSocket
 STATUS_SECONDS: Final = 1.0
 SILENCE_NS: Final = 10 * NS_PER_SECOND
 QUOTELESS_MAX: Final = 2
+MARK_SILENCE_NS: Final = 60 * NS_PER_SECOND
+_MARK_SILENCE_MAX_NS: Final = 3_600 * NS_PER_SECOND
 _PROBE_SECONDS: Final = 5.0
 _CLOCK_FIRST: Final = 4
 _CLOCK_FIRST_SECONDS: Final = 0.25
@@ -124,6 +126,7 @@ class FeedService:
                 group.create_task(self._remember(self._memory))
             group.create_task(self._watch_trades())
             group.create_task(self._watch_quotes())
+            group.create_task(self._watch_marks())
 
     def status(self) -> FeedStatus:
         """Return what the feed says of itself now."""
@@ -301,6 +304,27 @@ class FeedService:
                         socket.restart(f"{symbol} trades, its quotes are silent")
                         break
 
+    async def _watch_marks(self) -> None:
+        """Give up a socket whose instrument is quoted while its mark stands still."""
+        patience: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            for socket in self.sockets:
+                since_ns = socket.subscribed_monotonic_ns
+                for symbol in socket.plan.mark_symbols if since_ns >= 0 else ():
+                    stream = self.decoder.streams[symbol]
+                    if stream.is_mark_proven:
+                        patience.pop(symbol, None)
+                    heard_ns = max(stream.mark_monotonic_ns, since_ns)
+                    allowed_ns = patience.get(symbol, MARK_SILENCE_NS)
+                    # Marks follow the book: where that stands still, they may.
+                    if stream.quote_monotonic_ns - heard_ns > allowed_ns:
+                        # Others share the socket: a venue that states no mark at all
+                        # must not cut them off every minute.
+                        patience[symbol] = min(2 * allowed_ns, _MARK_SILENCE_MAX_NS)
+                        socket.restart(f"{symbol} is quoted, its mark is silent")
+                        break
+
 
 def _stream_status(stream: InstrumentStream, now_ns: int) -> StreamStatus:
     def age(at_ns: int) -> int:
@@ -320,4 +344,6 @@ def _stream_status(stream: InstrumentStream, now_ns: int) -> StreamStatus:
         backfilled=stream.backfilled,
         is_trade_proven=stream.is_trade_proven,
         is_quote_proven=stream.is_quote_proven,
+        mark_age_ns=age(stream.mark_monotonic_ns),
+        is_mark_proven=stream.is_mark_proven,
     )

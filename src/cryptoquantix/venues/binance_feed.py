@@ -97,6 +97,7 @@ class BinanceStreams:
             trades=(f"{base}/market/ws", ["{}@aggTrade", "{}@markPrice@1s"]),
             quotes=(f"{base}/public/ws", ["{}@bookTicker"]),
             spell=str.lower,
+            marks_come_with="trades",
         )
 
     def requests(self, streams: Sequence[str]) -> list[tuple[bytes, list[str]]]:

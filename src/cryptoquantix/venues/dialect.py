@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import batched
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from cryptoquantix.core.instrument import Instrument, Venue
 from cryptoquantix.core.market import Bar
@@ -27,13 +27,14 @@ class SocketPlan(NamedTuple):
     One socket: where it dials and what it subscribes to.
 
     ``trade_symbols`` and ``quote_symbols`` are those whose trades and best quotes it
-    carries; at most one of the two is filled.
+    carries; at most one of the two is filled. Marks come with either.
     """
 
     url: str
     streams: list[str]
     trade_symbols: list[str]
     quote_symbols: list[str]
+    mark_symbols: Sequence[str] = ()
 
 
 def sharded(
@@ -42,12 +43,13 @@ def sharded(
     trades: tuple[str, Sequence[str]],
     quotes: tuple[str, Sequence[str]],
     spell: Callable[[str], str] = str,
+    marks_come_with: Literal["trades", "quotes"] = "quotes",
 ) -> list[SocketPlan]:
     """
     Return two sockets for each hundred symbols: one for trades, one for quotes.
 
     Each is an address and its streams, in which ``{}`` stands for the symbol as
-    ``spell`` writes it.
+    ``spell`` writes it; marks are among the streams of ``marks_come_with``.
 
     Examples
     --------
@@ -63,8 +65,20 @@ def sharded(
             for _, streams in (trades, quotes)
         )
         plans += [
-            SocketPlan(trades[0], of_trades, carried, []),
-            SocketPlan(quotes[0], of_quotes, [], list(carried)),
+            SocketPlan(
+                trades[0],
+                of_trades,
+                carried,
+                [],
+                carried if marks_come_with == "trades" else (),
+            ),
+            SocketPlan(
+                quotes[0],
+                of_quotes,
+                [],
+                list(carried),
+                carried if marks_come_with == "quotes" else (),
+            ),
         ]
     return plans
 

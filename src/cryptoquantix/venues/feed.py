@@ -92,9 +92,12 @@ class FeedDecoder:
         raise NotImplementedError
 
     def begin_session(
-        self, trade_symbols: Iterable[str], quote_symbols: Iterable[str] = ()
+        self,
+        trade_symbols: Iterable[str],
+        quote_symbols: Iterable[str] = (),
+        mark_symbols: Iterable[str] = (),
     ) -> None:
-        """Say that trades or quotes of symbols come from a new socket from now on."""
+        """Say that trades, quotes or marks come from a new socket from now on."""
         for symbol in trade_symbols:
             stream = self.streams[symbol]
             stream.is_trade_proven = False
@@ -104,6 +107,8 @@ class FeedDecoder:
                 self._doubt(stream)
         for symbol in quote_symbols:
             self.streams[symbol].is_quote_proven = False
+        for symbol in mark_symbols:
+            self.streams[symbol].is_mark_proven = False
 
     def flush(self) -> None:
         """Hand on everything decoded since the last flush."""
@@ -371,6 +376,8 @@ class FeedDecoder:
     def _take_mark(self, stream: InstrumentStream) -> None:
         stream.has_mark = True
         self._pending.append(stream)
+        stream.mark_monotonic_ns = self._receipt_monotonic_ns
+        stream.is_mark_proven = True
 
     def _misfit(
         self, stream: InstrumentStream, payload: bytes | memoryview, error: ValueError

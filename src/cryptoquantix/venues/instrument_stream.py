@@ -113,8 +113,10 @@ class InstrumentStream:
         self.venue_time_ns = 0
         self.trade_monotonic_ns = -1
         self.quote_monotonic_ns = -1
+        self.mark_monotonic_ns = -1
         self.is_trade_proven = False
         self.is_quote_proven = False
+        self.is_mark_proven = False
         self.trades = 0
         self.gaps = 0
         self.trades_missing = 0

@@ -124,7 +124,10 @@ class MarketSocket:
     async def _dial_and_listen(self) -> str:
         ping = self._dialect.ping
         listener = _Listener(self._decoder, self._decode, ping)
-        self._decoder.begin_session(self.plan.trade_symbols, self.plan.quote_symbols)
+        plan = self.plan
+        self._decoder.begin_session(
+            plan.trade_symbols, plan.quote_symbols, plan.mark_symbols
+        )
         # Some venues drop a connection that is never pinged, however busy it is.
         strategy = (
             WSAutoPingStrategy.PING_PERIODICALLY
