@@ -67,7 +67,7 @@ def test_a_report_is_told_once_also_across_a_restart_of_alarms(watched):
     watched.report("foreign order", "sell 5 lots")
     watched.seconds(1)
     [text] = watched.told
-    assert f"a foreign order, {BTC}: sell 5 lots" in text
+    assert f"execution reports: foreign order, {BTC}: sell 5 lots" in text
     watched.start()
     watched.seconds(QUIET_SECONDS + 1)
     assert len(watched.told) == 1

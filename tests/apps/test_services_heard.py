@@ -206,7 +206,7 @@ def test_what_nobody_here_did_is_an_alarm_and_the_daily_round_is_none(night):
     told = night.pass_by(10)
     assert len(told) == 5, told
     for kind, text in zip(kinds, told, strict=False):
-        assert f"a {kind}, {BTC}: 5 lots" in text
+        assert f"execution reports: {kind}, {BTC}: 5 lots" in text
     more = ToldReport(90, now_ns, "foreign order", f"{BTC} 78", "6 lots")
     night.execution = {"reports": [*reports, more]}
     assert night.pass_by(100) == [], "an order book of a person's is not one each"

@@ -91,7 +91,7 @@ def service_again_text(time_ns: int, name: str) -> str:
 def told_text(time_ns: int, what: str, more: int) -> str:
     """Return the alarm about something that execution reports to a person."""
     others = f" (and {more} more like it)" if more else ""
-    return message("warning", time_ns, f"execution reports a {what}{others}")
+    return message("warning", time_ns, f"execution reports: {what}{others}")
 
 
 def digest(texts: Sequence[str], let_go: int = 0) -> str:
