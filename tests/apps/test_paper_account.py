@@ -182,7 +182,9 @@ def _is_shown(account: Account, folder: Path) -> None:
     def followed() -> dict | None:
         value = account.status()
         rows = value["strategies"]
+        # By execution and, a moment before or after it, by the daemon.
         is_read = any(row["entry_price"] for row in value["positions"])
+        is_read = is_read and bool(value["held_positions"])
         return value if is_read and rows[0]["is_followed"] else None
 
     value = wait_for(followed, 10.0, 0.2)
