@@ -99,7 +99,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(write, old, new, says):
         ("CQX_VENUES", "foo", "CQX_VENUES or one below it must hold JSON"),
         ("CQX_FEEDS__INSTRUMENTS", "binance:BTCUSDT-PERP", "CQX_FEEDS .*JSON"),
         ("CQX_RISK__WARNING_FRACTIONS", "abc", "CQX_RISK .*JSON"),
-        ("CQX_EXECUTON__LEVERAGE_MAX", "1", "no setting executon.leverage_max .*CQX_E"),
+        ("CQX_RISKS__URL", "1", "no setting risks.url .*CQX_RISKS__URL"),
         ("CQX_RISK__MORE", "1", "there is no setting risk.more"),
         ("CQX_NATS__URL", "nats://u:hush@:0", "nats.url .*must be nats://host:port"),
     ],
