@@ -49,6 +49,18 @@ def test_fills_of_before_a_change_of_the_lot_size_are_converted(journal):
     ]
 
 
+def test_small_fills_of_before_a_larger_lot_size_add_up(journal):
+    journal.record_fills([one(n, 1, "cqx-1", lot_size="0.001") for n in range(10)])
+    told = list(journal.filled.iter_lots(BTC, Decimal("0.01")))
+    assert sum(lots for lots, _ in told) == 1
+    journal.record_fills([one(n, -1, lot_size="0.001") for n in range(10, 25)])
+    told = list(journal.filled.iter_lots(BTC, Decimal("0.01")))
+    assert [sum(n for n, ours in told if ours is who) for who in (True, False)] == [
+        1,
+        -1,
+    ]
+
+
 def test_an_order_is_pending_until_it_ended_and_its_fills_are_booked(journal):
     def note(state, filled):
         journal.record_note(OrderNote("cqx-0", 1, "seen", state, "", filled, "7"))

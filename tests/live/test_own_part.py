@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cryptoquantix.control.permit import PermitMode
 from cryptoquantix.core.clock import SystemClock
 from cryptoquantix.core.order import Increase, OrderState, Side
 from cryptoquantix.journal.records import OrderNote, OrderStanding
@@ -61,7 +62,7 @@ class Account(World):
         self.held = {BTC: self.lots}
         return self.read()
 
-    async def look(self):
+    async def look(self, *, takes_fills=True):
         """A reading, the orders that it makes, the fills, and the comparison."""
         self.seconds += 1
         effects = self.show()
@@ -70,8 +71,14 @@ class Account(World):
                 await self.send(effect)
             self.seconds += 1
             effects = self.show()
-        await self.books.take_fills(self.engine)
+        if takes_fills:
+            await self.books.take_fills(self.engine)
         self.books.compare(self.engine, [])
+
+    async def glance(self):
+        """Positions are read oftener than fills: what others did is seen, not told."""
+        for _ in range(3):
+            await self.look(takes_fills=False)
 
     async def send(self, effect):
         """An order is filled, and its answer comes."""
@@ -243,6 +250,64 @@ async def test_a_position_without_fills_is_believed_at_the_second_reading(accoun
     await account.follow(0.0)
     assert account.lots == 3_000
     assert len(account.told()) == 1
+
+
+async def test_a_part_that_others_closed_is_counted_once_when_its_fills_come(account):
+    await account.open()
+    await account.follow(0.5)
+    account.mode = PermitMode.REDUCE_ONLY
+    account.hand(-2_000)  # the venue liquidates a part
+    await account.glance()
+    assert account.engine.own.unexplained(BTC) == -2_000
+    assert account.engine.part(BTC) == (3_000, 0)
+    await account.look()
+    assert account.engine.part(BTC) == (3_000, 0)
+    await account.follow(0.0)
+    assert account.lots == 0
+    assert account.told() == []
+
+
+async def test_what_is_opened_after_others_closed_ours_is_ours(account):
+    await account.open()
+    await account.follow(0.5)
+    account.mode = PermitMode.REDUCE_ONLY
+    account.hand(-5_000)
+    await account.glance()
+    assert account.engine.own.unexplained(BTC) == -5_000
+    await account.look()
+    account.mode = PermitMode.TRADE
+    await account.follow(0.4)
+    assert account.engine.part(BTC) == (4_000, 0)
+    await account.follow(0.0)
+    assert account.lots == 0
+    assert account.told() == []
+
+
+async def test_what_a_person_bought_and_sold_between_two_looks_leaves_nothing(account):
+    await account.open()
+    await account.follow(0.5)
+    account.hand(3_000)
+    await account.glance()
+    assert account.engine.part(BTC) == (5_000, 3_000)
+    account.hand(-3_000)
+    await account.glance()
+    await account.look()
+    assert account.engine.part(BTC) == (5_000, 0)
+    await account.follow(-0.5)
+    assert account.lots == -5_000
+
+
+async def test_a_position_that_was_read_wrong_is_ours_again_when_read_right(account):
+    await account.open()
+    await account.follow(0.5)
+    account.mode = PermitMode.REDUCE_ONLY
+    account.venue.held[BTC] = 0
+    await account.glance()
+    account.venue.held[BTC] = 5_000
+    await account.glance()
+    assert account.engine.part(BTC) == (5_000, 0)
+    await account.follow(0.0)
+    assert account.lots == 0
 
 
 DEEDS = st.one_of(

@@ -66,14 +66,17 @@ class Filled:
         Yield each fill as signed lots of ``lot_size``, and whether it is of our orders.
 
         In the order of the venue's trades. Fills of another lot size, which the venue
-        changed since, are converted.
+        changed since, are converted: their sum is cut to whole lots, not each of them.
         """
         sequence = 0
+        cut = {True: Decimal(0), False: Decimal(0)}
         while part := self._rows(_FILLS, (str(instrument), sequence, _PART)):
             for _, side, size_lots, size, is_ours in part:
                 lots = Side(side).sign * size_lots
                 if Decimal(size) != lot_size:
-                    lots = int(lots * Decimal(size) / lot_size)
+                    exact = lots * Decimal(size) / lot_size + cut[bool(is_ours)]
+                    lots = int(exact)
+                    cut[bool(is_ours)] = exact - lots
                 yield lots, bool(is_ours)
             sequence = part[-1][0]
 

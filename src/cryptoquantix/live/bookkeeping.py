@@ -9,7 +9,7 @@ closes count as much as our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cryptoquantix.core.clock import NS_PER_SECOND, Clock
@@ -217,11 +217,11 @@ class Bookkeeping:
             unknown = set(engine.traded) - expected.keys()
             held = [p for p in account.positions if p.instrument not in unknown]
             differences |= set(position_differences(held, expected))
+            self._believe(differences, expected, engine)
             differences |= self._foreign_parts(engine, expected)
         for one in (differences & self._seen) - self._told:
             self._report(Notice(one.kind, one.subject, one.text))
         self._told = (self._told & differences) | (differences & self._seen)
-        self._believe(differences & self._seen, engine)
         self._seen = differences
 
     def _foreign_parts(
@@ -235,13 +235,22 @@ class Bookkeeping:
             if lots
         }
 
-    @staticmethod
-    def _believe(confirmed: Collection[Difference], engine: Engine) -> None:
-        """Take a position that no fill explains for what the venue says that it is."""
-        for one in confirmed:
-            if one.kind == POSITION_DIFFERS:
-                id_ = InstrumentId.parse(one.subject)
-                engine.own.believe(id_, engine.held_lots(id_))
+    def _believe(
+        self,
+        differences: set[Difference],
+        expected: Mapping[InstrumentId, int],
+        engine: Engine,
+    ) -> None:
+        """Say what no fill explains of a position, once two readings have shown it."""
+        differing, confirmed = (
+            {one.subject for one in found if one.kind == POSITION_DIFFERS}
+            for found in (differences, differences & self._seen)
+        )
+        for id_, lots in expected.items():
+            if str(id_) in confirmed:
+                engine.own.believe(id_, engine.held_lots(id_) - lots)
+            elif str(id_) not in differing:
+                engine.own.believe(id_, 0)
 
     def _expected_lots(self, instrument: InstrumentId) -> int:
         baseline = self._journal.baseline(instrument)

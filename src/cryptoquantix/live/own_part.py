@@ -4,7 +4,7 @@ Which part of the venue's positions our own orders made; it plans nothing.
 A person may trade in the same account. What they hold is theirs: it is neither reduced
 nor added to here, unless a setting adopts it. Ours is what the journal's fills made and
 what our orders are known to have filled beyond them, and never more than the venue
-shows. Nothing is remembered but the journal: a restart finds the same.
+shows. A restart finds the same in the journal; what no fill explains it must see anew.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class OwnParts:
         self._journal = journal
         self._adopted = frozenset(adopted)
         self._made: dict[str, Ownership] = {}
+        self._unexplained: dict[str, int] = {}
         self._orders: dict[str, dict[str, _Order]] = {}
         for id_, listed in instruments.items():
             baseline = journal.baseline(id_)
@@ -110,15 +111,20 @@ class OwnParts:
                 orders[name].booked_lots += lots
                 self._forget(orders, name)
 
-    def believe(self, instrument: InstrumentId, venue_lots: int) -> None:
-        """Take a position that fills do not explain for what it is, as confirmed."""
-        made = self._made[str(instrument)]
-        ahead_lots = self._ahead_lots(instrument)
-        made.own_lots += ahead_lots
-        made.settle(venue_lots)
-        made.own_lots -= ahead_lots
+    def believe(self, instrument: InstrumentId, unexplained_lots: int) -> None:
+        """
+        Take what the venue's position is beyond all fills, as confirmed; 0: nothing.
+
+        It is kept beside what fills made, and said anew at each comparison: fills that
+        come late, or a position that was read wrong, must not count a second time.
+        """
+        self._unexplained[str(instrument)] = unexplained_lots
 
     # -- queries ----------------------------------------------------------------
+
+    def unexplained(self, instrument: InstrumentId) -> int:
+        """Return what of the venue's position no fill explains, as confirmed."""
+        return self._unexplained.get(str(instrument), 0)
 
     def part(
         self,
@@ -135,7 +141,10 @@ class OwnParts:
         """
         if instrument in self._adopted:
             return Part(venue_lots, 0)
-        own_lots = self._made[str(instrument)].own_lots + self._ahead_lots(instrument)
+        own_lots = _less(
+            self._made[str(instrument)].own_lots + self._ahead_lots(instrument),
+            self.unexplained(instrument),
+        )
         silent = [s for s in unfinished if s.state is not OrderState.WORKING]
         most = explained(venue_lots, own_lots, _coming(unfinished))
         ours = explained(venue_lots, own_lots, _coming(silent))
@@ -151,6 +160,15 @@ class OwnParts:
         """Forget an order of which all is journalled."""
         if orders[name].is_ended and not orders[name].ahead_lots:
             del orders[name]
+
+
+def _less(own_lots: int, unexplained_lots: int) -> int:
+    """Return what is ours if ``unexplained_lots`` against it were closed by others."""
+    if own_lots > 0 > unexplained_lots:
+        return max(0, own_lots + unexplained_lots)
+    if own_lots < 0 < unexplained_lots:
+        return min(0, own_lots + unexplained_lots)
+    return own_lots
 
 
 def _coming(standings: Iterable[OrderStanding]) -> list[int]:
