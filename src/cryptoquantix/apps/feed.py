@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -42,30 +41,9 @@ def run(venue: str, config: Path | None = None) -> None:
         known = ", ".join(sorted(settings.venues)) or "none"
         msg = f"no venue {venue!r} in the settings, they name: {known}"
         raise SettingsError(msg)
-    _check_addresses(venue, settings.venues[venue])
     wanted = _instruments(settings, venue)
     setup_logs(f"feed-{venue}")
     run_until_stopped(lambda: _feed(settings, settings.venues[venue], wanted))
-
-
-def _check_addresses(name: str, venue: VenueSettings) -> None:
-    """Raise SettingsError unless both addresses can be dialed at all."""
-    for setting, text, schemes in (
-        ("rest", venue.rest, ("http", "https")),
-        ("ws", venue.ws, ("ws", "wss")),
-    ):
-        try:
-            parts = urlsplit(text)
-            is_good = parts.scheme in schemes and bool(parts.hostname)
-            parts.port  # noqa: B018 - raises where it is no number
-        except ValueError:
-            is_good = False
-        if not is_good:
-            msg = (
-                f"venues.{name}.{setting} must be {schemes[0]}://HOST or "
-                f"{schemes[1]}://HOST, was {text!r}"
-            )
-            raise SettingsError(msg)
 
 
 def _instruments(settings: Settings, venue: str) -> list[InstrumentId]:
