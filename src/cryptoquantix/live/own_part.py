@@ -93,7 +93,10 @@ class OwnParts:
         if orders is None:
             return
         if name not in orders:
-            booked_lots = self._journal.filled.booked_lots(name)
+            # Of an order that is not sent yet nothing is booked; asking would wait for
+            # the journal, which is writing it just now.
+            is_new = standing.state is OrderState.JOURNALED and not standing.filled_lots
+            booked_lots = 0 if is_new else self._journal.filled.booked_lots(name)
             orders[name] = _Order(record.side.sign, booked_lots=booked_lots)
         order = orders[name]
         order.filled_lots = standing.filled_lots
