@@ -310,6 +310,16 @@ async def test_a_position_that_was_read_wrong_is_ours_again_when_read_right(acco
     assert account.lots == 0
 
 
+async def test_an_order_that_is_heard_of_again_is_not_counted_a_second_time(account):
+    await account.open()
+    await account.follow(0.5)
+    account.hand(3_000)
+    await account.look()
+    ended = account.journal.order(account.sent[-1].client_order_id)
+    account.engine.own.on_order(ended)
+    assert account.engine.part(BTC) == (5_000, 3_000)
+
+
 DEEDS = st.one_of(
     st.tuples(st.just("hand"), st.integers(-6, 6).filter(bool)),
     st.tuples(st.just("target"), st.integers(-6, 6)),
